@@ -1,0 +1,137 @@
+"""Gold annotations → a `datasets.DatasetDict` whose splits share no article, group or near-duplicate."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from datasets import Dataset, DatasetDict
+from datasketch import MinHash, MinHashLSH
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from sklearn.model_selection import StratifiedGroupKFold
+
+from stance.agreement import adjudicate
+from stance.annotations import Source, read_annotations
+from stance.config import DataConfig, SourceConfig
+from stance.errors import DataError, Fault
+from stance.records import Annotation
+
+_WORD = re.compile(r"\w+")
+_SHINGLE = 3
+_PERMUTATIONS = 128
+
+
+@dataclass(frozen=True)
+class Gold:
+    """One label an item for training and validation, and the rows left out."""
+
+    train: list[Annotation]
+    validation: list[Annotation]
+    faults: list[Fault]
+
+    def to_datasets(self) -> DatasetDict:
+        """The splits with the columns of `Statement`, ``stance`` and ``label`` (its index)."""
+        return DatasetDict({"train": _dataset(self.train), "validation": _dataset(self.validation)})
+
+
+def load_gold(config: DataConfig, *, seed: int) -> Gold:
+    """Read what a configuration names, settle one label an item, and split.
+
+    Raises:
+        UsageError: a file is not there.
+        DataError: too few usable statements are left to train on.
+    """
+    faults: list[Fault] = []
+    train = _gather(config.train, faults, seed)
+    validation = _gather(config.validation, faults, seed)
+    if not config.validation:
+        if len(train) < 10:
+            listed = "".join(f"\n  {fault}" for fault in faults[:20])
+            raise DataError(f"only {len(train)} usable statements; training needs at least 10{listed}")
+        train, validation = split(
+            train, fraction=config.validation_fraction, seed=seed, threshold=config.near_duplicate
+        )
+    if not train or not validation:
+        raise DataError(f"{len(train)} statements to train on, {len(validation)} to validate on: need both")
+    return Gold(train, validation, faults)
+
+
+def _gather(sources: Sequence[SourceConfig], faults: list[Fault], seed: int) -> list[Annotation]:
+    gold: list[Annotation] = []
+    for config in sources:
+        reading = read_annotations(Source.from_config(config))
+        faults.extend(reading.faults)
+        settled = adjudicate(reading.annotations)
+        for tie in settled.ties:
+            votes = ", ".join(f"{a.annotator or '?'}: {a.stance}" for a in tie)
+            faults.append(Fault(tie[0].file, tie[0].line, "stance", f"annotators are tied ({votes})"))
+        items = settled.annotations
+        if config.sample is not None and config.sample < len(items):
+            chosen = np.random.default_rng(seed).choice(len(items), config.sample, replace=False)
+            items = [items[i] for i in sorted(chosen)]
+        gold.extend(items)
+    return gold
+
+
+def split(
+    items: Sequence[Annotation], *, fraction: float, seed: int, threshold: float
+) -> tuple[list[Annotation], list[Annotation]]:
+    """Train and validation parts: stratified by label, grouped so that nothing leaks.
+
+    Args:
+        items: one annotation an item.
+        fraction: about the share of the items that go to validation.
+        seed: of the shuffle.
+        threshold: Jaccard similarity from which two texts are near-duplicates.
+    """
+    groups = leakage_groups(items, threshold=threshold)
+    labels = [item.stance.index for item in items]
+    folds = StratifiedGroupKFold(n_splits=round(1 / fraction), shuffle=True, random_state=seed)
+    kept, held = next(iter(folds.split(labels, labels, groups)))
+    return [items[i] for i in kept], [items[i] for i in held]
+
+
+def leakage_groups(items: Sequence[Annotation], *, threshold: float) -> NDArray[np.int64]:
+    """A group number an item; items of one article, contrast group or near-duplicate cluster share it."""
+    first: dict[tuple[str, str], int] = {}
+    edges = near_duplicates([item.statement.text for item in items], threshold=threshold)
+    for i, item in enumerate(items):
+        for key in (("article", item.statement.article_id), ("group", item.statement.group)):
+            if key[1]:
+                edges.append((first.setdefault(key, i), i))
+    rows, columns = (np.array(ends, dtype=np.int64) for ends in zip(*edges, strict=True)) if edges else ([], [])
+    graph = coo_array((np.ones(len(edges)), (rows, columns)), shape=(len(items), len(items)))
+    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
+
+
+def near_duplicates(texts: Sequence[str], *, threshold: float) -> list[tuple[int, int]]:
+    """Pairs of texts whose word 3-shingles have about that Jaccard similarity (MinHash LSH).
+
+    A. Broder, "On the resemblance and containment of documents", 1997; library datasketch.
+    """
+    index = MinHashLSH(threshold=threshold, num_perm=_PERMUTATIONS)
+    pairs: list[tuple[int, int]] = []
+    for i, hashed in enumerate(MinHash.generator([_shingles(t) for t in texts], num_perm=_PERMUTATIONS)):
+        pairs.extend((int(j), i) for j in index.query(hashed))
+        index.insert(i, hashed)
+    return pairs
+
+
+def _shingles(text: str) -> list[bytes]:
+    words = _WORD.findall(text.casefold())
+    count = max(len(words) - _SHINGLE + 1, 1)
+    return [" ".join(words[i : i + _SHINGLE]).encode("utf-8", "replace") for i in range(count)]
+
+
+def _dataset(items: Sequence[Annotation]) -> Dataset:
+    fields = ("id", "text", "actor", "context", "article_id", "date", "source", "genre", "group")
+    rows = []
+    for item in items:
+        statement = asdict(item.statement)
+        row = {name: statement[name] for name in fields}
+        rows.append({**row, "stance": item.stance.value, "label": item.stance.index})
+    return Dataset.from_list(rows)

@@ -1,0 +1,174 @@
+"""Classifier + gold → figures with intervals, beside what they have to beat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
+
+from stance import baselines
+from stance.agreement import adjudicate
+from stance.annotations import Source, read_annotations
+from stance.classifier import StanceClassifier
+from stance.errors import DataError
+from stance.metrics import Indices, macro_f1
+from stance.records import LABELS, Annotation
+
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure and its 95 % bootstrap interval (percentile; Efron 1979)."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """Figures of one label; `support` counts its gold items."""
+
+    label: str
+    precision: float
+    recall: float
+    f1: Interval
+    support: int
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Figures of one classifier on one gold set.
+
+    ``confusion`` has the gold labels as rows and the answers as columns, both in the
+    order of `LABELS`. ``macro_f1`` averages over the labels that the gold holds.
+    """
+
+    name: str
+    trained_on: str
+    n_items: int
+    macro_f1: Interval
+    accuracy: Interval
+    classes: list[ClassScores]
+    confusion: list[list[int]]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model's figures and those of the baselines on the same items."""
+
+    model: Scores
+    baselines: list[Scores]
+
+    def to_json(self) -> dict[str, Any]:
+        """All figures as plain values."""
+        return asdict(self)
+
+
+def evaluate(
+    classifier: StanceClassifier,
+    gold: Sequence[Annotation],
+    *,
+    train: Sequence[Annotation] = (),
+    train_name: str = "",
+    seed: int = 13,
+) -> Evaluation:
+    """Compare a classifier and the baselines with gold labels.
+
+    Args:
+        classifier: the model.
+        gold: one annotation an item (see `stance.agreement.adjudicate`).
+        train: what the baselines learn from; empty: out of fold from the gold itself.
+        train_name: what `train` is called in the result.
+        seed: of the bootstrap and the folds.
+
+    Raises:
+        DataError: there are no items.
+    """
+    if not gold:
+        raise DataError("no gold items to evaluate on")
+    labels = np.array([item.stance.index for item in gold], dtype=np.int64)
+    predictions = classifier.predict(item.statement for item in gold)
+    answers = np.array([p.stance.index for p in predictions], dtype=np.int64)
+    rivals = []
+    for name in baselines.BASELINES:
+        if train:
+            rival = baselines.predict(name, train, gold)
+        else:
+            rival = baselines.predict_out_of_fold(name, gold, seed=seed)
+        rivals.append(score(name, labels, rival, trained_on=train_name or "gold, out of fold", seed=seed))
+    model = score(classifier.name, labels, answers, trained_on=classifier.manifest.encoder, seed=seed)
+    return Evaluation(model, rivals)
+
+
+def score(name: str, gold: Indices, answers: Indices, *, trained_on: str = "", seed: int = 13) -> Scores:
+    """Figures of answers against gold labels, both of shape (items,)."""
+    n = len(LABELS)
+    confusion = confusion_matrix(gold, answers, labels=range(n))
+    precision, recall, f1, support = precision_recall_fscore_support(
+        gold, answers, labels=range(n), zero_division=0.0
+    )
+    drawn = _resampled(confusion, seed=seed)
+    f1_drawn = _f1(drawn)
+    present = support > 0
+    classes = [
+        ClassScores(
+            label=LABELS[i].value,
+            precision=float(precision[i]),
+            recall=float(recall[i]),
+            f1=_interval(float(f1[i]), f1_drawn[:, i]),
+            support=int(support[i]),
+        )
+        for i in range(n)
+    ]
+    accuracy_drawn = np.trace(drawn, axis1=1, axis2=2) / len(gold)
+    return Scores(
+        name=name,
+        trained_on=trained_on,
+        n_items=len(gold),
+        macro_f1=_interval(macro_f1(gold, answers), f1_drawn[:, present].mean(axis=1)),
+        accuracy=_interval(float(accuracy_score(gold, answers)), accuracy_drawn),
+        classes=classes,
+        confusion=confusion.tolist(),
+    )
+
+
+def _resampled(confusion: NDArray[np.int64], *, seed: int) -> NDArray[np.int64]:
+    """Confusion matrices of resampled items, shape (resamples, labels, labels).
+
+    Drawing items with replacement is drawing the cells of their confusion matrix from a
+    multinomial, so no item needs to be touched again.
+    """
+    total = int(confusion.sum())
+    cells = np.random.default_rng(seed).multinomial(total, confusion.ravel() / total, size=RESAMPLES)
+    return cells.reshape(RESAMPLES, *confusion.shape)
+
+
+def _f1(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
+    """F1 per label of confusion matrices, shape (resamples, labels); 0 where a label never occurs."""
+    hits = np.diagonal(confusion, axis1=1, axis2=2)
+    total = confusion.sum(axis=1) + confusion.sum(axis=2)
+    return np.divide(2 * hits, total, out=np.zeros(hits.shape), where=total > 0)
+
+
+def _interval(value: float, drawn: NDArray[np.float64]) -> Interval:
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return Interval(value, float(low), float(high))
+
+
+def training_statements(classifier: StanceClassifier) -> list[Annotation]:
+    """What a model was trained on, where the files its config names are here; else nothing."""
+    config = classifier.manifest.config
+    if config is None or not all(Path(source.path).is_file() for source in config.data.train):
+        return []
+    readings = [read_annotations(Source.from_config(source)) for source in config.data.train]
+    return [item for reading in readings for item in adjudicate(reading.annotations).annotations]

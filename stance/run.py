@@ -1,0 +1,39 @@
+"""The whole way of ``stance train``: config → checkpoint → bundle, all in the output folder."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from stance.config import Config
+from stance.export import Export, export
+from stance.training import Training, train
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: the training and the exported bundle."""
+
+    training: Training
+    export: Export
+
+
+def train_and_export(config: Config, *, resume: bool = False, progress: bool = False) -> Run:
+    """Train, write the checkpoint, and export it to ``<output>/bundle``.
+
+    Raises:
+        StanceError: see `stance.training.train` and `stance.export.export`.
+    """
+    training = train(config, resume=resume, progress=progress)
+    digest = hashlib.sha256()
+    for item in training.gold.train:
+        digest.update(f"{item.stance}\t{item.statement.text}\n".encode("utf-8", "replace"))
+    exported = export(
+        training.checkpoint,
+        Path(config.output) / "bundle",
+        config=config,
+        validation=training.gold.validation,
+        data_sha256=digest.hexdigest(),
+    )
+    return Run(training, exported)
