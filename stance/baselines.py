@@ -57,4 +57,4 @@ def _text(item: Annotation) -> str:
 
 
 def _labels(items: Sequence[Annotation]) -> NDArray[np.int64]:
-    return np.array([item.stance.index for item in items], dtype=np.int64)
+    return np.array([item.stance.position for item in items], dtype=np.int64)

@@ -128,7 +128,7 @@ def predict_tables(
 
 def _open_input(path: str | Path, given: str, stack: ExitStack) -> _Input:
     if str(path) == STDIO:
-        spool = stack.enter_context(tempfile.NamedTemporaryFile(prefix="stance-"))
+        spool = stack.enter_context(tempfile.NamedTemporaryFile(prefix="stance-"))  # noqa: SIM115
         shutil.copyfileobj(sys.stdin.buffer, spool)
         spool.flush()
         kind = sniff_format(spool.name) if given == "auto" else given
@@ -242,7 +242,14 @@ def _statement(row: Row, fields: Mapping[str, str], file: str) -> Statement | Fa
     if not isinstance(text, str) or not text.strip():
         found = "empty" if text is None or text == "" or isinstance(text, str) else f"{text!r}"
         return Fault(file, row.line, fields["text"], f"{found}; expected the words of a statement")
-    return Statement(**{name: "" if value is None else str(value) for name, value in cells.items()})
+    words = {name: "" if value is None else str(value) for name, value in cells.items()}
+    return Statement(
+        text=text,
+        id=words.get("id", ""),
+        actor=words.get("actor", ""),
+        context=words.get("context", ""),
+        date=words.get("date", ""),
+    )
 
 
 def prediction_cells(prediction: Prediction) -> dict[str, Any]:

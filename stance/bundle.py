@@ -148,7 +148,9 @@ def find_bundle(path_or_name: str | Path) -> Path:
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return _from_hub(name)
     names = sorted(p.parent.name for p in SHIPPED.glob(f"*/{MANIFEST}"))
-    raise UsageError(f"no model {name!r}: give the path of a bundle, owner/name on the hub, or one of {names}")
+    raise UsageError(
+        f"no model {name!r}: give the path of a bundle, owner/name on the hub, or one of {names}"
+    )
 
 
 def _from_hub(name: str) -> Path:

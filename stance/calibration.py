@@ -17,7 +17,9 @@ def probabilities(logits: Logits, temperature: float) -> NDArray[np.float64]:
 
 
 def fit_temperature(logits: Logits, gold: NDArray[np.int64]) -> float:
-    """The temperature with the smallest log loss (Guo et al. 2017, "On Calibration of Modern Neural Networks").
+    """The temperature with the smallest log loss.
+
+    C. Guo et al., "On Calibration of Modern Neural Networks", 2017.
 
     Args:
         logits: shape (items, labels), of items that were not trained on.

@@ -114,7 +114,7 @@ class StanceClassifier:
         """Calibrated probabilities, shape as `logits`; ``none`` gets 0 in a three-way classifier."""
         if self.three_way:
             logits = logits.copy()
-            logits[:, Stance.NONE.index] = -np.inf
+            logits[:, Stance.NONE.position] = -np.inf
         return probabilities(logits, self.manifest.temperature)
 
     def _encode(self, statements: Sequence[Statement]) -> list[Encoded]:

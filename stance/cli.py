@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stance.errors import Fault, StanceError, UsageError
+from stance.errors import Fault, StanceError
 from stance.version import __version__
 
 if TYPE_CHECKING:
     from stance.annotations import Reading
     from stance.batch import Summary
-    from stance.classifier import StanceClassifier
     from stance.evaluation import Evaluation, Scores
 
 app = typer.Typer(
@@ -39,7 +38,9 @@ ModelOption = Annotated[
 ]
 CorpusOption = Annotated[
     Path | None,
-    typer.Option("--corpus", envvar="STANCE_CORPUS", help="Folder of the articles, for standoff annotations."),
+    typer.Option(
+        "--corpus", envvar="STANCE_CORPUS", help="Folder of the articles, for standoff annotations."
+    ),
 ]
 
 
@@ -77,12 +78,15 @@ def _options(
 @app.command()
 def predict(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT...", help="CSV, TSV, JSONL, Parquet or text files; - is stdin.")
+        list[str],
+        typer.Argument(metavar="INPUT...", help="CSV, TSV, JSONL, Parquet or text files; - is stdin."),
     ],
     output: Annotated[str, typer.Option("--output", "-o", metavar="OUT", help="Output table; - is stdout.")],
     model: ModelOption = "default",
     text_column: Annotated[str | None, typer.Option(help="Column of the statement [text].")] = None,
-    context_column: Annotated[str | None, typer.Option(help="Column of the sentence before [context].")] = None,
+    context_column: Annotated[
+        str | None, typer.Option(help="Column of the sentence before [context].")
+    ] = None,
     actor_column: Annotated[str | None, typer.Option(help="Column of the speaker [actor].")] = None,
     date_column: Annotated[str | None, typer.Option(help="Column of the date [date].")] = None,
     id_column: Annotated[str | None, typer.Option(help="Column of the id [id].")] = None,
@@ -130,7 +134,9 @@ def predict(
 
 @app.command()
 def train(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file such as configs/default.yaml.")],
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="A YAML file such as configs/default.yaml.")
+    ],
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="e.g. training.epochs=2")
     ] = None,
@@ -219,7 +225,11 @@ def annotations_check(
         faults += reading.faults
         annotators = Counter(a.annotator or "(unnamed)" for a in reading.annotations)
         rows = [
-            [name, str(count), *_counts(a.stance for a in reading.annotations if (a.annotator or "(unnamed)") == name)]
+            [
+                name,
+                str(count),
+                *_counts(a.stance for a in reading.annotations if (a.annotator or "(unnamed)") == name),
+            ]
             for name, count in annotators.items()
         ]
         _print_table(str(path), ["annotator", "labels", *_labels()], rows)
@@ -234,7 +244,8 @@ def annotations_convert(
     output: Annotated[Path, typer.Option("--output", "-o", help="CSV, TSV, JSONL or Parquet.")],
     corpus: CorpusOption = None,
     every: Annotated[
-        bool, typer.Option("--every-annotator", help="One row a label instead of one adjudicated row an item.")
+        bool,
+        typer.Option("--every-annotator", help="One row a label instead of one adjudicated row an item."),
     ] = False,
 ) -> None:
     """Write annotations as a table, with the text that standoff files only point to."""
@@ -397,8 +408,5 @@ def _print_evaluation(result: Evaluation) -> None:
     _print_table(
         f"{result.model.name}: gold (rows) by answer (columns)",
         ["", *_labels()],
-        [
-            [label, *map(str, row)]
-            for label, row in zip(_labels(), result.model.confusion, strict=True)
-        ],
+        [[label, *map(str, row)] for label, row in zip(_labels(), result.model.confusion, strict=True)],
     )

@@ -89,7 +89,7 @@ def split(
         threshold: Jaccard similarity from which two texts are near-duplicates.
     """
     groups = leakage_groups(items, threshold=threshold)
-    labels = [item.stance.index for item in items]
+    labels = [item.stance.position for item in items]
     folds = StratifiedGroupKFold(n_splits=round(1 / fraction), shuffle=True, random_state=seed)
     kept, held = next(iter(folds.split(labels, labels, groups)))
     return [items[i] for i in kept], [items[i] for i in held]
@@ -103,7 +103,9 @@ def leakage_groups(items: Sequence[Annotation], *, threshold: float) -> NDArray[
         for key in (("article", item.statement.article_id), ("group", item.statement.group)):
             if key[1]:
                 edges.append((first.setdefault(key, i), i))
-    rows, columns = (np.array(ends, dtype=np.int64) for ends in zip(*edges, strict=True)) if edges else ([], [])
+    rows, columns = (
+        (np.array(ends, dtype=np.int64) for ends in zip(*edges, strict=True)) if edges else ([], [])
+    )
     graph = coo_array((np.ones(len(edges)), (rows, columns)), shape=(len(items), len(items)))
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
@@ -133,5 +135,5 @@ def _dataset(items: Sequence[Annotation]) -> Dataset:
     for item in items:
         statement = asdict(item.statement)
         row = {name: statement[name] for name in fields}
-        rows.append({**row, "stance": item.stance.value, "label": item.stance.index})
+        rows.append({**row, "stance": item.stance.value, "label": item.stance.position})
     return Dataset.from_list(rows)

@@ -96,9 +96,9 @@ def evaluate(
     """
     if not gold:
         raise DataError("no gold items to evaluate on")
-    labels = np.array([item.stance.index for item in gold], dtype=np.int64)
+    labels = np.array([item.stance.position for item in gold], dtype=np.int64)
     predictions = classifier.predict(item.statement for item in gold)
-    answers = np.array([p.stance.index for p in predictions], dtype=np.int64)
+    answers = np.array([p.stance.position for p in predictions], dtype=np.int64)
     rivals = []
     for name in baselines.BASELINES:
         if train:
@@ -157,7 +157,8 @@ def _f1(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
     """F1 per label of confusion matrices, shape (resamples, labels); 0 where a label never occurs."""
     hits = np.diagonal(confusion, axis1=1, axis2=2)
     total = confusion.sum(axis=1) + confusion.sum(axis=2)
-    return np.divide(2 * hits, total, out=np.zeros(hits.shape), where=total > 0)
+    f1: NDArray[np.float64] = np.divide(2 * hits, total, out=np.zeros(hits.shape), where=total > 0)
+    return f1
 
 
 def _interval(value: float, drawn: NDArray[np.float64]) -> Interval:

@@ -100,15 +100,15 @@ def export(
         parity = compare(reference, candidate, validation)
         if parity.flipped > config.export.max_flipped:
             raise ExportError(
-                f"int8 gives {parity.flipped:.1%} of {parity.n_items} validation statements another label than"
-                f" fp32, allowed are {config.export.max_flipped:.1%} (export.max_flipped)"
+                f"int8 gives {parity.flipped:.1%} of {parity.n_items} validation statements another label"
+                f" than fp32, allowed are {config.export.max_flipped:.1%} (export.max_flipped)"
             )
         if parity.batch_flipped:
             raise ExportError(
-                f"{parity.batch_flipped:.1%} of {parity.n_items} validation statements get another label alone"
-                " than in a batch"
+                f"{parity.batch_flipped:.1%} of {parity.n_items} validation statements get another label"
+                " alone than in a batch"
             )
-        gold = np.array([item.stance.index for item in validation])
+        gold = np.array([item.stance.position for item in validation])
         temperature = fit_temperature(candidate.logits([item.statement for item in validation]), gold)
         write_bundle(
             directory,
@@ -125,12 +125,10 @@ def export(
     return Export(Path(directory), parity, temperature)
 
 
-def compare(
-    reference: StanceClassifier, candidate: StanceClassifier, items: Sequence[Annotation]
-) -> Parity:
+def compare(reference: StanceClassifier, candidate: StanceClassifier, items: Sequence[Annotation]) -> Parity:
     """Labels of two classifiers on the same items, in batches and one by one."""
     statements = [item.statement for item in items]
-    gold = np.array([item.stance.index for item in items])
+    gold = np.array([item.stance.position for item in items])
     one, two = reference.logits(statements), candidate.logits(statements)
     alone = np.concatenate([candidate.logits([statement]) for statement in statements])
     first, second = one.argmax(axis=1), two.argmax(axis=1)
@@ -310,5 +308,3 @@ def _quantised_gather(
         helper.make_node("Gather", [scales, ids], [f"{output}_scale"], axis=0),
         helper.make_node("Mul", [f"{output}_float", f"{output}_scale"], [output]),
     ]
-
-

@@ -33,12 +33,69 @@ _HONORIFIC = re.compile(
 )
 # Last words of institutions and roles; alone they would mask too much.
 _COMMON = frozenset(
-    "alliance allies army assembly bank bloc bundestag chamber chief coalition commission committee company"
-    " congress correspondent council department duma envoy federation force forces foundation government group"
-    " house institute leader leadership lawmakers member members minister ministers ministry mission movement"
-    " nations office official officials opposition organisation organization parliament party pentagon president"
-    " republic republicans democrats secretary senate senator sources spokesman spokesperson spokeswoman states"
-    " treasury union".split()
+    {
+        "alliance",
+        "allies",
+        "army",
+        "assembly",
+        "bank",
+        "bloc",
+        "bundestag",
+        "chamber",
+        "chief",
+        "coalition",
+        "commission",
+        "committee",
+        "company",
+        "congress",
+        "correspondent",
+        "council",
+        "democrats",
+        "department",
+        "duma",
+        "envoy",
+        "federation",
+        "force",
+        "forces",
+        "foundation",
+        "government",
+        "group",
+        "house",
+        "institute",
+        "lawmakers",
+        "leader",
+        "leadership",
+        "member",
+        "members",
+        "minister",
+        "ministers",
+        "ministry",
+        "mission",
+        "movement",
+        "nations",
+        "office",
+        "official",
+        "officials",
+        "opposition",
+        "organisation",
+        "organization",
+        "parliament",
+        "party",
+        "pentagon",
+        "president",
+        "republic",
+        "republicans",
+        "secretary",
+        "senate",
+        "senator",
+        "sources",
+        "spokesman",
+        "spokesperson",
+        "spokeswoman",
+        "states",
+        "treasury",
+        "union",
+    }
 )
 
 
@@ -67,7 +124,9 @@ def _clean(text: str) -> str:
     """NFC text with single spaces; lone surrogates, which have no UTF-8 form, become U+FFFD."""
     text = " ".join(text.split())
     if not text.isascii():
-        text = unicodedata.normalize("NFC", text).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        text = (
+            unicodedata.normalize("NFC", text).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        )
     return text
 
 
@@ -80,7 +139,7 @@ def _names(actor: str) -> re.Pattern[str] | None:
     bare = _HONORIFIC.sub("", full)
     names = {name for name in (full, bare) if name[:1].isupper()}
     last = bare.split()[-1] if bare else ""
-    if len(last) > 2 and last[0].isupper() and last.lower().strip(".") not in _COMMON and bare != full[:0]:
+    if len(last) > 2 and last[0].isupper() and last.lower().strip(".") not in _COMMON:
         names.add(last)
     if not names:
         return None

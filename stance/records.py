@@ -19,7 +19,7 @@ class Stance(StrEnum):
     NONE = "none"
 
     @property
-    def index(self) -> int:
+    def position(self) -> int:
         """Position of this label in a model's outputs."""
         return LABELS.index(self)
 

@@ -14,7 +14,7 @@ import numpy as np
 from stance.metrics import figures
 
 
-class StanceMetric(evaluate.Metric):
+class StanceMetric(evaluate.Metric):  # type: ignore[misc]
     """Macro-F1, accuracy and F1 of each stance.
 
     Predictions and references are positions in `stance.records.LABELS`.

@@ -135,8 +135,9 @@ def _decoded(file: BinaryIO) -> io.TextIOWrapper:
     return io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
-def _bad_byte(text: str) -> int | None:
-    return next((ord(c) - 0xDC00 for c in text if 0xDC80 <= ord(c) <= 0xDCFF), None)
+def _bad_byte(text: str) -> int:
+    """The first byte of a text that was not UTF-8, or 0."""
+    return next((ord(c) - 0xDC00 for c in text if 0xDC80 <= ord(c) <= 0xDCFF), 0)
 
 
 def _not_utf8(file: str, line: int, field: str | None, byte: int) -> Fault:
@@ -152,9 +153,8 @@ def _header(file: io.TextIOWrapper, path: str, kind: str) -> tuple[list[str], st
         raise UsageError(f"{path}: empty, or its first line is; expected a header such as text,actor,date")
     delimiter = "\t" if kind == "tsv" else max(_SPREADSHEET_DELIMITERS, key=first.count)
     names = next(csv.reader([first], delimiter=delimiter))
-    byte = _bad_byte(first)
-    if byte is not None:
-        raise UsageError(str(_not_utf8(path, 1, None, byte)))
+    if _bad_byte(first):
+        raise UsageError(str(_not_utf8(path, 1, None, _bad_byte(first))))
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise UsageError(f"{path}:1: column {repeated[0]!r} stands twice in the header; rename one")
@@ -187,14 +187,12 @@ def _csv(path: str, kind: str) -> Iterator[Row | Fault]:
                     path,
                     begin,
                     None,
-                    f"{len(cells)} cells where the header has {len(names)}; quote a cell that holds {delimiter!r}",
+                    f"{len(cells)} cells, the header has {len(names)}; quote a cell that holds {delimiter!r}",
                 )
                 continue
-            broken = next((n for n, c in zip(names, cells, strict=True) if _bad_byte(c) is not None), None)
+            broken = next((n for n, c in zip(names, cells, strict=True) if _bad_byte(c)), None)
             if broken is not None:
-                byte = _bad_byte(cells[names.index(broken)])
-                assert byte is not None
-                yield _not_utf8(path, begin, broken, byte)
+                yield _not_utf8(path, begin, broken, _bad_byte(cells[names.index(broken)]))
                 continue
             yield Row(begin, dict(zip(names, cells, strict=True)))
 
@@ -382,9 +380,7 @@ def open_writer(
 
 
 @contextmanager
-def _writer(
-    file: BinaryIO, kind: str, columns: Sequence[str], types: Mapping[str, Any]
-) -> Iterator[Writer]:
+def _writer(file: BinaryIO, kind: str, columns: Sequence[str], types: Mapping[str, Any]) -> Iterator[Writer]:
     writer: Writer
     if kind == "parquet":
         writer = _ParquetWriter(file, columns, types)

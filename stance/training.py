@@ -29,6 +29,7 @@ from transformers import (
     set_seed,
 )
 from transformers.trainer_utils import EvalPrediction, get_last_checkpoint
+from transformers.utils import logging as transformers_logging
 
 from stance.config import PACKAGED, Config, EncoderConfig, InputConfig, TrainingConfig, dump_config
 from stance.dataset import Gold, load_gold
@@ -77,6 +78,9 @@ def train(config: Config, *, resume: bool = False, progress: bool = False) -> Tr
     if config.training.threads:
         torch.set_num_threads(config.training.threads)
     set_seed(config.seed)
+    transformers_logging.set_verbosity_error()
+    if not progress:
+        transformers_logging.disable_progress_bar()
     tokenizer, model = load_encoder(config.encoder)
     trainer = Trainer(
         model=model,
@@ -90,7 +94,8 @@ def train(config: Config, *, resume: bool = False, progress: bool = False) -> Tr
         optimizers=(_optimizer(model, config.training), None),
         callbacks=_callbacks(config.training),
     )
-    last = get_last_checkpoint(str(output / "steps")) if resume and (output / "steps").is_dir() else None
+    steps = output / "steps"
+    last = get_last_checkpoint(str(steps)) if resume and steps.is_dir() else None  # type: ignore[no-untyped-call]
     trainer.train(resume_from_checkpoint=last)
     scores = trainer.evaluate()
     checkpoint = output / "checkpoint"
@@ -141,6 +146,8 @@ def load_encoder(config: EncoderConfig) -> tuple[PreTrainedTokenizerFast, PreTra
         _keep_layers(model, config.layers)
     if config.freeze_embeddings:
         model.get_input_embeddings().weight.requires_grad_(False)
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise UsageError(f"encoder.name: {config.name!r} has no fast tokenizer (tokenizer.json)")
     return tokenizer, model
 
 
@@ -156,9 +163,7 @@ def _keep_layers(model: PreTrainedModel, layers: list[int]) -> None:
     model.config.num_hidden_layers = len(layers)
 
 
-def tokenized(
-    items: list[Annotation], tokenizer: PreTrainedTokenizerFast, inputs: InputConfig
-) -> Dataset:
+def tokenized(items: list[Annotation], tokenizer: PreTrainedTokenizerFast, inputs: InputConfig) -> Dataset:
     """Token ids, segment ids where the encoder has them, and labels; one row an item, unpadded."""
     encoded = encode(
         tokenizer.backend_tokenizer,
@@ -170,7 +175,7 @@ def tokenized(
     columns: dict[str, list[Any]] = {
         "input_ids": [item.ids for item in encoded],
         "attention_mask": [[1] * len(item.ids) for item in encoded],
-        "labels": [item.stance.index for item in items],
+        "labels": [item.stance.position for item in items],
         "length": [len(item.ids) for item in encoded],
     }
     if "token_type_ids" in tokenizer.model_input_names:
@@ -181,7 +186,7 @@ def tokenized(
 def bf16_supported() -> bool:
     """Whether this machine multiplies bfloat16 in hardware (elsewhere it is many times slower)."""
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
@@ -243,16 +248,14 @@ def _optimizer(model: PreTrainedModel, recipe: TrainingConfig) -> torch.optim.Op
                 and (p.ndim > 1) == decays
             ]
             decay = recipe.weight_decay if decays else 0.0
-            groups.append(
-                {"params": parameters, "lr": rate or recipe.learning_rate, "weight_decay": decay}
-            )
+            groups.append({"params": parameters, "lr": rate or recipe.learning_rate, "weight_decay": decay})
     return torch.optim.AdamW([group for group in groups if group["params"]], fused=True)
 
 
 def _loss(recipe: TrainingConfig, items: list[Annotation]) -> Callable[..., torch.Tensor]:
     weights: torch.Tensor | None = None
     if recipe.class_weights == "balanced":
-        counts = np.bincount([item.stance.index for item in items], minlength=len(LABELS))
+        counts = np.bincount([item.stance.position for item in items], minlength=len(LABELS))
         weights = torch.tensor(len(items) / (len(LABELS) * np.maximum(counts, 1)), dtype=torch.float32)
 
     def loss(

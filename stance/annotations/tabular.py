@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from stance.errors import Fault, UsageError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from stance.annotations import Source
 
 STATEMENT_COLUMNS = ("id", "actor", "context", "article_id", "date", "source", "genre", "group")
+"""Fields of `Statement` that a column may hold, beside its text."""
 COLUMNS = ("text", "stance", *STATEMENT_COLUMNS, "annotator", "certainty", "time", "note")
 _SECOND = {"stance": "second", "certainty": "second_certainty"}
 
@@ -58,7 +60,7 @@ def _annotations(row: Row, source: Source, names: Mapping[str, str]) -> Iterator
     if not cell("text"):
         yield Fault(file, row.line, names["text"], "empty; expected the words of a statement")
         return
-    statement = Statement(text=cell("text"), **{name: cell(name) for name in STATEMENT_COLUMNS})
+    statement = replace(Statement(cell("text")), **{name: cell(name) for name in STATEMENT_COLUMNS})
     stance = parse_label(row.cells.get(names["stance"]), source.labels)
     certainty = _certainty(cell("certainty"))
     if isinstance(stance, str) and not isinstance(stance, Stance):
