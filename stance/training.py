@@ -78,9 +78,9 @@ def train(config: Config, *, resume: bool = False, progress: bool = False) -> Tr
     if config.training.threads:
         torch.set_num_threads(config.training.threads)
     set_seed(config.seed)
-    transformers_logging.set_verbosity_error()
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     if not progress:
-        transformers_logging.disable_progress_bar()
+        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     tokenizer, model = load_encoder(config.encoder)
     trainer = Trainer(
         model=model,
@@ -90,7 +90,7 @@ def train(config: Config, *, resume: bool = False, progress: bool = False) -> Tr
         data_collator=DataCollatorWithPadding(tokenizer),
         processing_class=tokenizer,
         compute_metrics=_compute_metrics(),
-        compute_loss_func=_loss(config.training, gold.train),
+        compute_loss_func=loss_function(config.training, gold.train),
         optimizers=(_optimizer(model, config.training), None),
         callbacks=_callbacks(config.training),
     )
@@ -252,7 +252,8 @@ def _optimizer(model: PreTrainedModel, recipe: TrainingConfig) -> torch.optim.Op
     return torch.optim.AdamW([group for group in groups if group["params"]], fused=True)
 
 
-def _loss(recipe: TrainingConfig, items: list[Annotation]) -> Callable[..., torch.Tensor]:
+def loss_function(recipe: TrainingConfig, items: list[Annotation]) -> Callable[..., torch.Tensor]:
+    """Cross-entropy over the logits with the recipe's class weights and label smoothing."""
     weights: torch.Tensor | None = None
     if recipe.class_weights == "balanced":
         counts = np.bincount([item.stance.position for item in items], minlength=len(LABELS))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from stance.errors import Fault, UsageError
@@ -60,7 +59,8 @@ def _annotations(row: Row, source: Source, names: Mapping[str, str]) -> Iterator
     if not cell("text"):
         yield Fault(file, row.line, names["text"], "empty; expected the words of a statement")
         return
-    statement = replace(Statement(cell("text")), **{name: cell(name) for name in STATEMENT_COLUMNS})
+    fields: dict[str, Any] = {name: cell(name) for name in ("text", *STATEMENT_COLUMNS)}
+    statement = Statement(**fields)
     stance = parse_label(row.cells.get(names["stance"]), source.labels)
     certainty = _certainty(cell("certainty"))
     if isinstance(stance, str) and not isinstance(stance, Stance):
