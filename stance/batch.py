@@ -112,14 +112,9 @@ def predict_tables(
         present = list(dict.fromkeys(name for table in tables for name in table.columns))
         names = _kept_names(present)
         summary.renamed = {old: new for old, new in names.items() if old != new}
-        writer = stack.enter_context(
-            open_writer(
-                output,
-                [*names.values(), *ADDED],
-                given=_output_format(output, output_format, tables[0].format),
-                types=_types(tables, names),
-            )
-        )
+        kind = _output_format(output, output_format, tables[0].format)
+        types = _types(tables, names) if kind == "parquet" else {}
+        writer = stack.enter_context(open_writer(output, [*names.values(), *ADDED], given=kind, types=types))
         log = stack.enter_context(_error_log(output, summary))
         for table, fields in zip(tables, used, strict=True):
             _predict_table(table, fields, names, classifier, writer, log, summary, on_rows)
