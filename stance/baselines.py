@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,23 +18,31 @@ from stance.records import Annotation
 
 BASELINES = ("majority", "TF-IDF + LR")
 _FOLDS = 5
+_FEW = 20
+"""Below so many training items no n-gram is left out as rare."""
 
 
-def build(name: str) -> Pipeline:
-    """The untrained baseline of that name (see `BASELINES`)."""
+def build(name: str, n_items: int) -> Pipeline:
+    """The untrained baseline of that name (see `BASELINES`), to be trained on so many items."""
     if name == "majority":
         return make_pipeline(DummyClassifier(strategy="most_frequent"))
+    words, characters = (1, 1) if n_items < _FEW else (2, 3)
     ngrams = make_union(
-        TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True),
-        TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), min_df=3, sublinear_tf=True),
+        TfidfVectorizer(ngram_range=(1, 2), min_df=words, sublinear_tf=True),
+        TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), min_df=characters, sublinear_tf=True),
     )
     return make_pipeline(ngrams, LogisticRegression(C=4.0, max_iter=300))
 
 
 def predict(name: str, train: Sequence[Annotation], gold: Sequence[Annotation]) -> NDArray[np.int64]:
     """Labels of `gold` by a baseline trained on `train`, shape (items,)."""
-    model = build(name).fit([_text(item) for item in train], _labels(train))
-    return np.asarray(model.predict([_text(item) for item in gold]), dtype=np.int64)
+    return _fit_predict(name, list(map(_text, train)), _labels(train), list(map(_text, gold)))
+
+
+def fold_count(gold: Sequence[Annotation]) -> int:
+    """Number of folds that `predict_out_of_fold` makes of `gold`; below 2 it cannot."""
+    commonest = max(Counter(item.stance for item in gold).values())
+    return min(_FOLDS, len(set(_groups(gold))), commonest)
 
 
 def predict_out_of_fold(name: str, gold: Sequence[Annotation], *, seed: int) -> NDArray[np.int64]:
@@ -41,15 +51,27 @@ def predict_out_of_fold(name: str, gold: Sequence[Annotation], *, seed: int) -> 
     Items of one article or contrast group stay in one fold.
     """
     texts, labels = np.array([_text(item) for item in gold], dtype=object), _labels(gold)
-    groups = [a.statement.article_id or a.statement.group or f"item {i}" for i, a in enumerate(gold)]
-    folds = min(_FOLDS, len(set(groups)))
+    splitter = StratifiedGroupKFold(fold_count(gold), shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        # a label rarer than there are folds is missing from some; that is how small gold is
+        warnings.simplefilter("ignore", UserWarning)
+        splits = list(splitter.split(texts, labels, _groups(gold)))
     predicted = np.empty(len(gold), dtype=np.int64)
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    for kept, held in splitter.split(texts, labels, groups):
-        # one label alone is no classification; the fold then answers with it
-        kind = name if len(set(labels[kept])) > 1 else "majority"
-        predicted[held] = build(kind).fit(texts[kept], labels[kept]).predict(texts[held])
+    for kept, held in splits:
+        predicted[held] = _fit_predict(name, texts[kept], labels[kept], texts[held])
     return predicted
+
+
+def _fit_predict(
+    name: str, texts: Sequence[str], labels: NDArray[np.int64], asked: Sequence[str]
+) -> NDArray[np.int64]:
+    # one label alone is no classification; the answer is then that label
+    kind = name if len(set(labels)) > 1 else "majority"
+    return np.asarray(build(kind, len(texts)).fit(texts, labels).predict(asked), dtype=np.int64)
+
+
+def _groups(gold: Sequence[Annotation]) -> list[str]:
+    return [a.statement.article_id or a.statement.group or f"item {i}" for i, a in enumerate(gold)]
 
 
 def _text(item: Annotation) -> str:

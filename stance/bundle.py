@@ -68,7 +68,8 @@ def write_bundle(directory: str | Path, *, model: Path, tokenizer: Path, **facts
         UsageError: `directory` holds something else than a bundle.
     """
     directory = Path(directory)
-    if directory.exists() and any(directory.iterdir()) and not (directory / MANIFEST).exists():
+    foreign = not directory.is_dir() or (any(directory.iterdir()) and not (directory / MANIFEST).exists())
+    if directory.exists() and foreign:
         raise UsageError(f"{directory} exists and is no model bundle; give another place")
     directory.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", suffix=".part", dir=directory.parent))

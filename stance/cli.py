@@ -204,6 +204,8 @@ def evaluate(
 
         with whole_file(json_output) as file:
             file.write((json.dumps(result.to_json(), indent=2) + "\n").encode())
+    if not result.baselines:
+        _note("no baselines: too few gold items or articles to learn from out of fold; give --baseline-data")
     if settled.ties:
         _note(f"{len(settled.ties)} items left out: their annotators are tied")
     if reading.faults:

@@ -52,7 +52,7 @@ class DataConfig(_Section):
         default_factory=list, description="labelled files of their own; empty: split from train"
     )
     validation_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
-    near_duplicate: Annotated[float, Field(gt=0, le=1)] = Field(
+    near_duplicate: Annotated[float, Field(gt=0, le=0.95)] = Field(
         default=0.7, description="Jaccard similarity of word 3-shingles from which texts stay together"
     )
 
@@ -156,31 +156,44 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 
 def dump_config(config: Config) -> str:
     """The resolved configuration as YAML; ``load_config`` of it gives the same object."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return yaml.dump(config.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 class _Loader(yaml.SafeLoader):
     """YAML with the scalars of version 1.2."""
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes what either version of YAML would read as something else than a string."""
+
+
+_REPLACED = (":bool", ":float", ":int", ":timestamp")
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, regexp) for tag, regexp in resolvers if not tag.endswith((":bool", ":float"))]
+    first: [(tag, regexp) for tag, regexp in resolvers if not tag.endswith(_REPLACED)]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$", re.I), list("tTfF"))
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:(?:\d+\.\d*|\.\d+)(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.(?:inf|nan))$"),
-    list("-+.0123456789"),
-)
+for _yaml in (_Loader, _Dumper):
+    _yaml.add_implicit_resolver(
+        "tag:yaml.org,2002:int",
+        re.compile(r"^(?:[-+]?(?:0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+)$"),
+        list("-+0123456789"),
+    )
+    _yaml.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(
+            r"^[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.(?:inf|nan))$"
+        ),
+        list("-+.0123456789"),
+    )
 
 
 def _parse(text: str, file: str) -> tuple[dict[str, Any], dict[str, int], list[str]]:
     """The YAML content, the line of each dotted path, and faults of the syntax."""
-    loader = _Loader(text)
     lines: dict[str, int] = {}
     faults: list[str] = []
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
             return {}, lines, faults
@@ -189,12 +202,14 @@ def _parse(text: str, file: str) -> tuple[dict[str, Any], dict[str, int], list[s
                 faults.append(f"{file}:{line}: {key}: stands twice (first in line {lines[key]}); keep one")
             lines.setdefault(key, line)
         content = loader.construct_document(node)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{file}:{mark.line + 1}" if mark else file
-        raise ConfigError(f"{place}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
-    finally:
-        loader.dispose()
+    except yaml.MarkedYAMLError as error:
+        place = f"{file}:{error.problem_mark.line + 1}" if error.problem_mark else file
+        raise ConfigError(f"{place}: not valid YAML: {error.problem}") from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise ConfigError(f"{file}:{line}: not valid YAML: {error.reason}") from error
+    except (ValueError, RecursionError) as error:  # a number too long, nesting too deep
+        raise ConfigError(f"{file}: not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{file}: expected sections such as `data:`, found {type(content).__name__}")
     return content, lines, faults
@@ -221,12 +236,12 @@ def _apply(content: dict[str, Any], override: str, lines: dict[str, int]) -> lis
         return [f"override {override!r}: expected section.key=value, e.g. training.epochs=2"]
     try:
         parsed = yaml.load(value, _Loader)  # noqa: S506 -- a SafeLoader
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         parsed = value
     *parents, last = key.split(".")
     place: Any = content
     for i, name in enumerate(parents):
-        if isinstance(place, list) and name.isdigit() and int(name) < len(place):
+        if isinstance(place, list) and name.isdecimal() and int(name) < len(place):
             place = place[int(name)]
         elif isinstance(place, dict):
             if place.get(name) is None:
@@ -234,7 +249,7 @@ def _apply(content: dict[str, Any], override: str, lines: dict[str, int]) -> lis
             place = place[name]
         else:
             return [f"override {override!r}: {'.'.join(parents[: i + 1])} is not a section"]
-    if isinstance(place, list) and last.isdigit() and int(last) < len(place):
+    if isinstance(place, list) and last.isdecimal() and int(last) < len(place):
         place[int(last)] = parsed
     elif isinstance(place, dict):
         place[last] = parsed
@@ -250,7 +265,8 @@ def _describe(error: ValidationError, file: str, lines: dict[str, int]) -> list[
     for fault in error.errors():
         keys = [str(part) for part in fault["loc"] if part != "[key]"]
         path = ".".join(keys)
-        line = next((lines[p] for p in (path, ".".join(keys[:-1])) if p in lines), None)
+        # a missing key stands nowhere; its section does
+        line = lines.get(".".join(keys[:-1]) if fault["type"] == "missing" else path)
         place = f"{file}:{line}" if line else file
         if fault["type"] == "extra_forbidden":
             problem = f"unknown key{_suggest(keys)}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -87,11 +89,23 @@ def split(
         fraction: about the share of the items that go to validation.
         seed: of the shuffle.
         threshold: Jaccard similarity from which two texts are near-duplicates.
+
+    Raises:
+        DataError: all items belong together, or no label stands twice.
     """
     groups = leakage_groups(items, threshold=threshold)
     labels = [item.stance.position for item in items]
-    folds = StratifiedGroupKFold(n_splits=round(1 / fraction), shuffle=True, random_state=seed)
-    kept, held = next(iter(folds.split(labels, labels, groups)))
+    # a fold needs a group, and the commonest label one item a fold
+    most = min(len(set(groups.tolist())), max(Counter(labels).values(), default=0))
+    if most < 2:
+        raise DataError(
+            "all statements are of one article, group or near-duplicate cluster, or each has a label of"
+            " its own, so none can be held out; name files under data.validation"
+        )
+    folds = StratifiedGroupKFold(n_splits=min(round(1 / fraction), most), shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        kept, held = next(parts for parts in folds.split(labels, labels, groups) if len(parts[1]))
     return [items[i] for i in kept], [items[i] for i in held]
 
 

@@ -87,7 +87,8 @@ def evaluate(
     Args:
         classifier: the model.
         gold: one annotation an item (see `stance.agreement.adjudicate`).
-        train: what the baselines learn from; empty: out of fold from the gold itself.
+        train: what the baselines learn from; empty: out of fold from the gold itself, and
+            no baselines where that holds too few items or articles.
         train_name: what `train` is called in the result.
         seed: of the bootstrap and the folds.
 
@@ -100,7 +101,7 @@ def evaluate(
     predictions = classifier.predict(item.statement for item in gold)
     answers = np.array([p.stance.position for p in predictions], dtype=np.int64)
     rivals = []
-    for name in baselines.BASELINES:
+    for name in baselines.BASELINES if train or baselines.fold_count(gold) > 1 else ():
         if train:
             rival = baselines.predict(name, train, gold)
         else:

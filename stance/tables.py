@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from stance.errors import Fault, StanceError, UsageError
+from stance.errors import Fault, UsageError
 
 FORMATS: dict[str, str] = {
     ".csv": "csv",
@@ -48,6 +48,9 @@ class Row:
 def format_of(path: str | Path, given: str = "auto") -> str:
     """The format of a file by its ending, or `given` where it is not ``auto``."""
     if given != "auto":
+        if given not in FORMATS.values():
+            known = ", ".join(dict.fromkeys(FORMATS.values()))
+            raise UsageError(f"{path}: no format {given!r}; known formats: {known}")
         return given
     suffix = Path(path).suffix.lower()
     try:
@@ -83,7 +86,9 @@ def columns_of(path: str | Path, given: str = "auto") -> list[str]:
         import pyarrow.parquet as pq
 
         with _parquet_errors(path):
-            return list(pq.read_schema(path).names)
+            columns = list(pq.read_schema(path).names)
+        _refuse_repeated(columns, str(path))
+        return columns
     if kind == "text":
         return ["text"]
     if kind == "jsonl":
@@ -92,8 +97,8 @@ def columns_of(path: str | Path, given: str = "auto") -> list[str]:
             if isinstance(row, Row):
                 names.update(dict.fromkeys(row.cells))
         return list(names)
-    with _open(path) as file:
-        return _header(_decoded(file), str(path), kind)[0]
+    with _open(path) as binary, _decoded(binary) as file:
+        return _header(file, str(path), kind)[0]
 
 
 def count_rows(path: str | Path, given: str = "auto") -> int:
@@ -104,7 +109,10 @@ def count_rows(path: str | Path, given: str = "auto") -> int:
         with _parquet_errors(path):
             return int(pq.read_metadata(path).num_rows)
     with _open(path) as file:
-        lines = sum(block.count(b"\n") for block in iter(lambda: file.read(2**20), b""))
+        lines, last = 0, b"\n"
+        for block in iter(lambda: file.read(2**20), b""):
+            lines, last = lines + block.count(b"\n"), block[-1:]
+    lines += last != b"\n"  # the last line may lack its end
     return max(lines - (1 if format_of(path, given) in ("csv", "tsv") else 0), 0)
 
 
@@ -151,18 +159,25 @@ def _header(file: io.TextIOWrapper, path: str, kind: str) -> tuple[list[str], st
     first = file.readline()
     if not first.strip():
         raise UsageError(f"{path}: empty, or its first line is; expected a header such as text,actor,date")
-    delimiter = "\t" if kind == "tsv" else max(_SPREADSHEET_DELIMITERS, key=first.count)
-    names = next(csv.reader([first], delimiter=delimiter))
     if _bad_byte(first):
         raise UsageError(str(_not_utf8(path, 1, None, _bad_byte(first))))
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise UsageError(f"{path}:1: column {repeated[0]!r} stands twice in the header; rename one")
+    delimiter = "\t" if kind == "tsv" else max(_SPREADSHEET_DELIMITERS, key=first.count)
+    csv.field_size_limit(MAX_FIELD)
+    try:
+        names = next(csv.reader([first], delimiter=delimiter))
+    except csv.Error as error:
+        raise UsageError(f"{path}:1: not a CSV header: {error}") from error
+    _refuse_repeated(names, f"{path}:1")
     return names, delimiter
 
 
+def _refuse_repeated(names: list[str], place: str) -> None:
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise UsageError(f"{place}: column {repeated[0]!r} stands twice; rename one")
+
+
 def _csv(path: str, kind: str) -> Iterator[Row | Fault]:
-    csv.field_size_limit(MAX_FIELD)
     with _open(path) as binary:
         file = _decoded(binary)
         names, delimiter = _header(file, path, kind)
@@ -255,7 +270,7 @@ def _parquet_errors(path: str | Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise UsageError(f"cannot read {path}: No such file or directory") from error
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not a Parquet file: {error}") from error
 
 
@@ -265,6 +280,7 @@ def _parquet(path: str, kind: str) -> Iterator[Row | Fault]:
     with _parquet_errors(path):
         file = pq.ParquetFile(path)
     with file:
+        _refuse_repeated(file.schema_arrow.names, path)
         line = 0
         batches = file.iter_batches(batch_size=1024)
         while True:
@@ -272,9 +288,14 @@ def _parquet(path: str, kind: str) -> Iterator[Row | Fault]:
                 batch = next(batches, None)
             if batch is None:
                 return
-            for cells in batch.to_pylist():
+            for i in range(batch.num_rows):
                 line += 1
-                yield Row(line, cells)
+                try:
+                    cells = batch.slice(i, 1).to_pylist()[0]
+                except (ValueError, OverflowError) as error:
+                    yield Fault(path, line, None, f"a value that cannot be read: {error}")
+                else:
+                    yield Row(line, cells)
 
 
 class Writer(Protocol):
@@ -287,10 +308,23 @@ class Writer(Protocol):
         """Write what is pending."""
 
 
+class _LineFeeds:
+    """Ends records with a line feed; csv would then leave carriage returns unquoted (till 3.12)."""
+
+    def __init__(self, file: io.TextIOWrapper) -> None:
+        self._file = file
+
+    def write(self, record: str) -> None:
+        self._file.write(record.removesuffix("\r\n") + "\n")
+
+
 class _CsvWriter:
     def __init__(self, file: BinaryIO, columns: Sequence[str], delimiter: str) -> None:
-        self._file = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
-        self._rows = csv.DictWriter(self._file, columns, delimiter=delimiter, lineterminator="\n", restval="")
+        # a lone surrogate in JSON input has no UTF-8 form; it leaves as the escape it came as
+        self._file = io.TextIOWrapper(
+            file, encoding="utf-8", errors="backslashreplace", newline="", write_through=True
+        )
+        self._rows = csv.DictWriter(_LineFeeds(self._file), columns, delimiter=delimiter, restval="")
         self._rows.writeheader()
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -351,7 +385,10 @@ class _ParquetWriter:
 
 
 def _string(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else str(_cell(value))
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else str(_cell(value))
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @contextmanager
@@ -417,8 +454,6 @@ def whole_file(path: str | Path) -> Iterator[BinaryIO]:
         os.replace(name, path)
     except OSError as error:
         Path(name).unlink(missing_ok=True)
-        if isinstance(error, StanceError):
-            raise
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
     except BaseException:
         Path(name).unlink(missing_ok=True)

@@ -18,21 +18,22 @@ from stance.config import InputConfig
 from stance.records import LABELS
 
 # What each word adds to the logits of supportive, conditional, opposed, none.
+# Eighths, so that sums are exact in any order and only a fault can change an answer.
 # Padding is the loudest of all, so that a mask that lets it through changes every answer.
 WORDS: dict[str, tuple[float, float, float, float]] = {
     "[PAD]": (-9.0, 9.0, -9.0, 9.0),
-    "[UNK]": (0.0, 0.0, 0.0, 0.1),
+    "[UNK]": (0.0, 0.0, 0.0, 0.125),
     "[CLS]": (0.0, 0.0, 0.0, 0.0),
     "[SEP]": (0.0, 0.0, 0.0, 0.0),
     "send": (3.0, 0.5, 0.0, 0.0),
-    "aid": (0.3, 0.2, 0.1, 0.0),
+    "aid": (0.375, 0.25, 0.125, 0.0),
     "if": (0.0, 5.0, 0.0, 0.0),
     "stop": (0.0, 0.0, 4.0, 0.0),
     "weather": (0.0, 0.0, 0.0, 3.0),
     "kirby": (0.0, 0.0, 9.0, 0.0),
-    "the": (0.0, 0.0, 0.0, 0.2),
-    "speaker": (0.1, 0.1, 0.1, 0.0),
-    "ukraine": (0.2, 0.2, 0.2, 0.0),
+    "the": (0.0, 0.0, 0.0, 0.25),
+    "speaker": (0.125, 0.125, 0.125, 0.0),
+    "ukraine": (0.25, 0.25, 0.25, 0.0),
 }
 
 
@@ -63,9 +64,9 @@ def _tokenizer() -> Tokenizer:
     """Lower-case words between [CLS] and [SEP], a context as second segment."""
     vocabulary = {word: i for i, word in enumerate(WORDS)}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.Lowercase()  # type: ignore[assignment]
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()  # type: ignore[assignment]
-    tokenizer.post_processor = processors.TemplateProcessing(  # type: ignore[assignment]
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])],

@@ -84,6 +84,8 @@ def read_annotations(source: Source | str | Path) -> Reading:
 def detect_format(source: Source) -> str:
     """The key of `READERS` for a source: the given one, else by ending and content."""
     if source.format != "auto":
+        if source.format not in READERS:
+            raise UsageError(f"{source.path}: no format {source.format!r}; known: {', '.join(READERS)}")
         return source.format
     kind = format_of(source.path)
     if kind not in READERS:

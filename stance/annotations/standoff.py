@@ -134,7 +134,10 @@ def _articles(source: Source, units: list[Unit]) -> dict[str, str]:
                 f"{path}: sha256 is {found[:12]}…, annotated was {expected[:12]}…; offsets would be wrong"
             )
         else:
-            texts[name] = path.read_bytes().decode("utf-8")
+            try:
+                texts[name] = path.read_bytes().decode("utf-8")
+            except UnicodeDecodeError as error:
+                problems.append(f"{path}: not UTF-8 text (byte {error.start})")
     if problems:
         raise DataError("\n".join(problems))
     return texts

@@ -32,7 +32,7 @@ def read_tabular(source: Source) -> Iterator[Annotation | Fault]:
     if unknown:
         raise UsageError(f"{path}: columns: no field {unknown[0]!r}; fields: {', '.join(names)}")
     present = columns_of(path, kind)
-    for name in {"text", "stance", *source.columns}:
+    for name in dict.fromkeys(("text", "stance", *source.columns)):
         if names[name] not in present:
             raise UsageError(missing_column(str(path), names[name], present, field=name))
     for row in read_rows(path, kind):
