@@ -4,8 +4,8 @@ Weights are quantised per output channel, activations per token: each row of a
 matrix product carries a scale of its own, taken from that row alone, so a statement
 gets the same answer alone as in any batch (onnxruntime's dynamic quantisation takes
 one scale from the whole batch). Per-token scales are those of ZeroQuant (Yao et al.
-2022, https://arxiv.org/abs/2206.01861). Weights use 7 bits, since the int8 products of
-processors without VNNI add two of them in 16 bits, which 8-bit weights can overflow.
+2022, https://arxiv.org/abs/2206.01861). Both sides are unsigned: for signed weights the
+int8 products of processors without VNNI add two of them in 16 bits, which overflow.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from stance.metrics import macro_f1
 from stance.records import LABELS, Annotation
 from stance.version import __version__
 
-_WEIGHT_LIMIT = 63
+_WEIGHT_LIMIT = 127
 _ACTIVATION_LIMIT = 127
 _ZERO_POINT = 128
 
@@ -254,8 +254,9 @@ def _quantised_product(
         matrix = matrix.T
     scale = np.maximum(np.abs(matrix).max(axis=0), 1e-8) / _WEIGHT_LIMIT
     name, source = weight.name, node.input[0]
-    integers = new.add(f"{name}_int8", np.round(matrix / scale).astype(np.int8))
+    integers = new.add(f"{name}_uint8", (np.round(matrix / scale) + _ZERO_POINT).astype(np.uint8))
     scales = new.add(f"{name}_scale", scale.astype(np.float32))
+    weight_zero = new.add("weight_zero", np.array(_ZERO_POINT, dtype=np.uint8))
     zero = new.add("activation_zero", np.array(_ZERO_POINT, dtype=np.uint8))
     nodes: list[onnx.NodeProto] = []
     if source not in rows:  # the projections to query, key and value share their input
@@ -265,7 +266,7 @@ def _quantised_product(
     output = node.output[0]
     result = f"{output}_unbiased" if len(node.input) > 2 else output
     nodes += [
-        helper.make_node("MatMulInteger", [quantised, integers, zero], [f"{output}_int32"]),
+        helper.make_node("MatMulInteger", [quantised, integers, zero, weight_zero], [f"{output}_int32"]),
         helper.make_node("Cast", [f"{output}_int32"], [f"{output}_float"], to=TensorProto.FLOAT),
         helper.make_node("Mul", [f"{output}_float", row_scale], [f"{output}_by_row"]),
         helper.make_node("Mul", [f"{output}_by_row", scales], [result]),

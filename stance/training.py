@@ -148,6 +148,9 @@ def load_encoder(config: EncoderConfig) -> tuple[PreTrainedTokenizerFast, PreTra
         model.get_input_embeddings().weight.requires_grad_(False)
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise UsageError(f"encoder.name: {config.name!r} has no fast tokenizer (tokenizer.json)")
+    # a tokenizer.json may bring its own padding and truncation, which would reach every input
+    tokenizer.backend_tokenizer.no_padding()
+    tokenizer.backend_tokenizer.no_truncation()
     return tokenizer, model
 
 
