@@ -22,7 +22,7 @@ from stance.metrics import figures
 from stance.records import LABELS, Statement
 from stance.run import Run, train_and_export
 from stance.stance_metric import StanceMetric
-from stance.training import load_encoder, loss_function, train
+from stance.training import load_encoder, loss_function, tokenized, train
 
 SMOKE = "configs/smoke.yaml"
 
@@ -138,11 +138,20 @@ def test_layers_that_the_encoder_lacks_are_refused() -> None:
         load_encoder(config.encoder)
 
 
+def test_training_reads_the_words_and_no_padding_of_the_tokenizers_own() -> None:
+    config = load_config(SMOKE)
+    tokenizer, _ = load_encoder(config.encoder)
+    items = load_gold(config.data, seed=1).validation
+    rows = tokenized(items, tokenizer, config.inputs)
+    assert tokenizer.pad_token_id not in {token for ids in rows["input_ids"] for token in ids}
+    assert len({len(ids) for ids in rows["input_ids"]}) > 1
+
+
 def test_kept_layers_are_the_encoders_own_in_the_given_order() -> None:
     _, whole = load_encoder(load_config(SMOKE, ["encoder.layers=null"]).encoder)
     _, part = load_encoder(load_config(SMOKE, ["encoder.layers=[1, 4]"]).encoder)
-    kept = part.base_model.encoder.layer[1].output.dense.weight
-    assert torch.equal(kept, whole.base_model.encoder.layer[4].output.dense.weight)
+    weight = "bert.encoder.layer.{}.output.dense.weight"
+    assert torch.equal(part.state_dict()[weight.format(1)], whole.state_dict()[weight.format(4)])
     assert part.config.num_hidden_layers == 2
 
 
