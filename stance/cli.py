@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 the data fail a check (the rest was done), 2 the call is w
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from stance.errors import Fault, StanceError
 from stance.version import __version__
@@ -21,7 +23,24 @@ if TYPE_CHECKING:
     from stance.batch import Summary
     from stance.evaluation import Evaluation, Scores
 
+
+class _Commands(TyperGroup):
+    """Ends broken pipes and Ctrl-C in our own way, before typer ends them in its own."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # the reader of our output has seen enough, as `head` does; what is still buffered may go
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+        except KeyboardInterrupt:
+            print("stance: interrupted; nothing half-written is left", file=sys.stderr)
+            sys.exit(130)
+
+
 app = typer.Typer(
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -51,13 +70,6 @@ def main() -> None:
     except StanceError as error:
         print(f"stance: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # the reader of our output has seen enough, as `head` does
-        sys.stderr.close()
-        sys.exit(0)
-    except KeyboardInterrupt:
-        print("stance: interrupted; nothing half-written is left", file=sys.stderr)
-        sys.exit(130)
 
 
 def _version(value: bool) -> None:
