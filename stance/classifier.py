@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
@@ -18,6 +17,11 @@ from stance.calibration import probabilities
 from stance.errors import BundleError, DataError, UsageError
 from stance.inputs import Encoded, batch_arrays, encode
 from stance.records import LABELS, Prediction, Stance, Statement
+
+# onnxruntime reports its use from the moment of its import unless told not to; statements are read offline
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import onnxruntime as ort
 
 DEFAULT = "default"
 _CHUNK = 1024
