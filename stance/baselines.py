@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,9 +9,9 @@ from numpy.typing import NDArray
 from sklearn.dummy import DummyClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline, make_union
 
+from stance.folds import fold_count, grouped_folds
 from stance.records import Annotation
 
 BASELINES = ("majority", "TF-IDF + LR")
@@ -39,10 +37,9 @@ def predict(name: str, train: Sequence[Annotation], gold: Sequence[Annotation]) 
     return _fit_predict(name, list(map(_text, train)), _labels(train), list(map(_text, gold)))
 
 
-def fold_count(gold: Sequence[Annotation]) -> int:
+def out_of_fold_count(gold: Sequence[Annotation]) -> int:
     """Number of folds that `predict_out_of_fold` makes of `gold`; below 2 it cannot."""
-    commonest = max(Counter(item.stance for item in gold).values())
-    return min(_FOLDS, len(set(_groups(gold))), commonest)
+    return fold_count(_labels(gold).tolist(), _groups(gold), most=_FOLDS)
 
 
 def predict_out_of_fold(name: str, gold: Sequence[Annotation], *, seed: int) -> NDArray[np.int64]:
@@ -50,15 +47,12 @@ def predict_out_of_fold(name: str, gold: Sequence[Annotation], *, seed: int) -> 
 
     Items of one article or contrast group stay in one fold.
     """
-    texts, labels = np.array([_text(item) for item in gold], dtype=object), _labels(gold)
-    splitter = StratifiedGroupKFold(fold_count(gold), shuffle=True, random_state=seed)
-    with warnings.catch_warnings():
-        # a label rarer than there are folds is missing from some; that is how small gold is
-        warnings.simplefilter("ignore", UserWarning)
-        splits = list(splitter.split(texts, labels, _groups(gold)))
+    texts, labels = list(map(_text, gold)), _labels(gold)
+    folds = grouped_folds(labels.tolist(), _groups(gold), n_folds=out_of_fold_count(gold), seed=seed)
     predicted = np.empty(len(gold), dtype=np.int64)
-    for kept, held in splits:
-        predicted[held] = _fit_predict(name, texts[kept], labels[kept], texts[held])
+    for kept, held in folds:
+        learnt, asked = [texts[i] for i in kept], [texts[i] for i in held]
+        predicted[held] = _fit_predict(name, learnt, labels[kept], asked)
     return predicted
 
 

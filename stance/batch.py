@@ -235,7 +235,7 @@ def _statement(row: Row, fields: Mapping[str, str], file: str) -> Statement | Fa
     cells = {name: row.cells.get(column) for name, column in fields.items()}
     text = cells["text"]
     if not isinstance(text, str) or not text.strip():
-        found = "empty" if text is None or text == "" or isinstance(text, str) else f"{text!r}"
+        found = "empty" if text is None or isinstance(text, str) else repr(text)
         return Fault(file, row.line, fields["text"], f"{found}; expected the words of a statement")
     words = {name: "" if value is None else str(value) for name, value in cells.items()}
     return Statement(

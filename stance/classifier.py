@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from stance.bundle import MODEL, TOKENIZER, find_bundle, read_manifest
 from stance.calibration import probabilities
 from stance.errors import BundleError, DataError, UsageError
-from stance.inputs import Encoded, batch_arrays, encode
+from stance.inputs import Encoded, bare, batch_arrays, encode
 from stance.records import LABELS, Prediction, Stance, Statement
 
 # onnxruntime reports its use from the moment of its import unless told not to; statements are read offline
@@ -179,9 +179,7 @@ def _load_tokenizer(path: Path) -> Tokenizer:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # tokenizers raises bare Exception
         raise BundleError(f"{path}: not a tokenizer: {error}") from error
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    return tokenizer
+    return bare(tokenizer)
 
 
 def _load_session(path: Path, threads: int) -> ort.InferenceSession:

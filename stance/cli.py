@@ -202,9 +202,10 @@ def evaluate(
     reading = _read(gold, corpus)
     settled = adjudicate(reading.annotations)
     if baseline_data:
-        train = [a for path in baseline_data for a in adjudicate(_read(path, corpus).annotations).annotations]
+        learnt = [_read(path, corpus) for path in baseline_data]
     else:
-        train = evaluation.training_statements(classifier)
+        learnt = evaluation.training_readings(classifier)
+    train = [item for part in learnt for item in adjudicate(part.annotations).annotations]
     result = evaluation.evaluate(
         classifier, settled.annotations, train=train, train_name=f"{len(train)} statements" if train else ""
     )
@@ -220,8 +221,9 @@ def evaluate(
         _note("no baselines: too few gold items or articles to learn from out of fold; give --baseline-data")
     if settled.ties:
         _note(f"{len(settled.ties)} items left out: their annotators are tied")
-    if reading.faults:
-        _print_faults(reading.faults)
+    faults = [fault for part in (reading, *learnt) for fault in part.faults]
+    if faults:
+        _print_faults(faults)
         raise typer.Exit(1)
 
 

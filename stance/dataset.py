@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -14,12 +12,12 @@ from datasketch import MinHash, MinHashLSH
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from sklearn.model_selection import StratifiedGroupKFold
 
 from stance.agreement import adjudicate
 from stance.annotations import Source, read_annotations
 from stance.config import DataConfig, SourceConfig
 from stance.errors import DataError, Fault
+from stance.folds import fold_count, grouped_folds
 from stance.records import Annotation
 
 _WORD = re.compile(r"\w+")
@@ -93,19 +91,16 @@ def split(
     Raises:
         DataError: all items belong together, or no label stands twice.
     """
-    groups = leakage_groups(items, threshold=threshold)
+    groups = leakage_groups(items, threshold=threshold).tolist()
     labels = [item.stance.position for item in items]
-    # a fold needs a group, and the commonest label one item a fold
-    most = min(len(set(groups.tolist())), max(Counter(labels).values(), default=0))
-    if most < 2:
+    n_folds = fold_count(labels, groups, most=round(1 / fraction))
+    if n_folds < 2:
         raise DataError(
             "all statements are of one article, group or near-duplicate cluster, or each has a label of"
             " its own, so none can be held out; name files under data.validation"
         )
-    folds = StratifiedGroupKFold(n_splits=min(round(1 / fraction), most), shuffle=True, random_state=seed)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
-        kept, held = next(parts for parts in folds.split(labels, labels, groups) if len(parts[1]))
+    folds = grouped_folds(labels, groups, n_folds=n_folds, seed=seed)
+    kept, held = next(parts for parts in folds if len(parts[1]))
     return [items[i] for i in kept], [items[i] for i in held]
 
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
 from stance import baselines
-from stance.agreement import adjudicate
-from stance.annotations import Source, read_annotations
+from stance.annotations import Reading, Source, read_annotations
 from stance.classifier import StanceClassifier
+from stance.config import SourceConfig
 from stance.errors import DataError
 from stance.metrics import Indices, macro_f1
 from stance.records import LABELS, Annotation
@@ -101,13 +101,14 @@ def evaluate(
     predictions = classifier.predict(item.statement for item in gold)
     answers = np.array([p.stance.position for p in predictions], dtype=np.int64)
     rivals = []
-    for name in baselines.BASELINES if train or baselines.fold_count(gold) > 1 else ():
+    for name in baselines.BASELINES if train or baselines.out_of_fold_count(gold) > 1 else ():
         if train:
             rival = baselines.predict(name, train, gold)
         else:
             rival = baselines.predict_out_of_fold(name, gold, seed=seed)
         rivals.append(score(name, labels, rival, trained_on=train_name or "gold, out of fold", seed=seed))
-    model = score(classifier.name, labels, answers, trained_on=classifier.manifest.encoder, seed=seed)
+    learnt = ", ".join(Path(source.path).name for source in _training_sources(classifier))
+    model = score(classifier.name, labels, answers, trained_on=learnt or "unknown", seed=seed)
     return Evaluation(model, rivals)
 
 
@@ -167,10 +168,14 @@ def _interval(value: float, drawn: NDArray[np.float64]) -> Interval:
     return Interval(value, float(low), float(high))
 
 
-def training_statements(classifier: StanceClassifier) -> list[Annotation]:
+def training_readings(classifier: StanceClassifier) -> list[Reading]:
     """What a model was trained on, where the files its config names are here; else nothing."""
-    config = classifier.manifest.config
-    if config is None or not all(Path(source.path).is_file() for source in config.data.train):
+    sources = _training_sources(classifier)
+    if not all(Path(source.path).is_file() for source in sources):
         return []
-    readings = [read_annotations(Source.from_config(source)) for source in config.data.train]
-    return [item for reading in readings for item in adjudicate(reading.annotations).annotations]
+    return [read_annotations(Source.from_config(source)) for source in sources]
+
+
+def _training_sources(classifier: StanceClassifier) -> list[SourceConfig]:
+    config = classifier.manifest.config
+    return [] if config is None else config.data.train

@@ -26,7 +26,7 @@ from onnx import TensorProto, helper, numpy_helper
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from stance.bundle import read_manifest, write_bundle
-from stance.calibration import fit_temperature
+from stance.calibration import fit_temperature, probabilities
 from stance.classifier import StanceClassifier
 from stance.config import Config
 from stance.errors import ExportError, UsageError
@@ -138,13 +138,8 @@ def compare(reference: StanceClassifier, candidate: StanceClassifier, items: Seq
         batch_flipped=float((alone.argmax(axis=1) != second).mean()),
         macro_f1_fp32=macro_f1(gold, first),
         macro_f1_int8=macro_f1(gold, second),
-        largest_difference=float(np.abs(_softmax(one) - _softmax(two)).max()),
+        largest_difference=float(np.abs(probabilities(one, 1.0) - probabilities(two, 1.0)).max()),
     )
-
-
-def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
 def export_onnx(checkpoint: Path, path: Path, *, opset: int) -> None:
@@ -256,8 +251,7 @@ def _quantised_product(
     name, source = weight.name, node.input[0]
     integers = new.add(f"{name}_uint8", (np.round(matrix / scale) + _ZERO_POINT).astype(np.uint8))
     scales = new.add(f"{name}_scale", scale.astype(np.float32))
-    weight_zero = new.add("weight_zero", np.array(_ZERO_POINT, dtype=np.uint8))
-    zero = new.add("activation_zero", np.array(_ZERO_POINT, dtype=np.uint8))
+    zero = new.add("zero_point", np.array(_ZERO_POINT, dtype=np.uint8))
     nodes: list[onnx.NodeProto] = []
     if source not in rows:  # the projections to query, key and value share their input
         rows[source] = (f"{source}_uint8", f"{source}_row_scale")
@@ -266,7 +260,7 @@ def _quantised_product(
     output = node.output[0]
     result = f"{output}_unbiased" if len(node.input) > 2 else output
     nodes += [
-        helper.make_node("MatMulInteger", [quantised, integers, zero, weight_zero], [f"{output}_int32"]),
+        helper.make_node("MatMulInteger", [quantised, integers, zero, zero], [f"{output}_int32"]),
         helper.make_node("Cast", [f"{output}_int32"], [f"{output}_float"], to=TensorProto.FLOAT),
         helper.make_node("Mul", [f"{output}_float", row_scale], [f"{output}_by_row"]),
         helper.make_node("Mul", [f"{output}_by_row", scales], [result]),

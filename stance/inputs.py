@@ -149,10 +149,20 @@ def _names(actor: str) -> re.Pattern[str] | None:
     return re.compile(rf"(?<!\w){title}(?:{alternatives})(?!\w)")
 
 
+def bare(tokenizer: Tokenizer) -> Tokenizer:
+    """The tokenizer without padding and truncation of its own, which would reach every input.
+
+    A ``tokenizer.json`` may bring both; `encode` cuts, and `batch_arrays` pads.
+    """
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
 def encode(
     tokenizer: Tokenizer, statements: Sequence[Statement], *, mask_actor: bool, context: bool, max_tokens: int
 ) -> list[Encoded]:
-    """Tokens of statements, each at most `max_tokens` long, special tokens counted.
+    """Tokens of statements, each at most `max_tokens` long, special tokens counted; see `bare`.
 
     What is too long loses its context first, then the end of its text.
     """

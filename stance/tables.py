@@ -184,7 +184,7 @@ def _csv(path: str, kind: str) -> Iterator[Row | Fault]:
         records = csv.reader(file, delimiter=delimiter, strict=True)
         line = 1
         while True:
-            begin, line = line + 1, line
+            begin = line + 1
             try:
                 cells = next(records)
             except StopIteration:

@@ -34,7 +34,7 @@ from transformers.utils import logging as transformers_logging
 from stance.config import PACKAGED, Config, EncoderConfig, InputConfig, TrainingConfig, dump_config
 from stance.dataset import Gold, load_gold
 from stance.errors import Fault, UsageError, require
-from stance.inputs import encode
+from stance.inputs import bare, encode
 from stance.records import LABELS, Annotation
 from stance.stance_metric import StanceMetric
 
@@ -148,9 +148,7 @@ def load_encoder(config: EncoderConfig) -> tuple[PreTrainedTokenizerFast, PreTra
         model.get_input_embeddings().weight.requires_grad_(False)
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise UsageError(f"encoder.name: {config.name!r} has no fast tokenizer (tokenizer.json)")
-    # a tokenizer.json may bring its own padding and truncation, which would reach every input
-    tokenizer.backend_tokenizer.no_padding()
-    tokenizer.backend_tokenizer.no_truncation()
+    bare(tokenizer.backend_tokenizer)
     return tokenizer, model
 
 

@@ -414,3 +414,12 @@ def test_process_interrupted_says_so_and_leaves_nothing(tmp_path: Path, tiny_bun
     assert (process.returncode, message) == (130, "stance: interrupted; nothing half-written is left\n")
     # nor the session id, .ses, that onnxruntime writes there where its telemetry is on
     assert list(tmp_path.iterdir()) == []
+
+
+def test_evaluate_reports_bad_rows_of_the_baseline_data_too(tiny_bundle: Path, tmp_path: Path) -> None:
+    gold, learnt = tmp_path / "gold.csv", tmp_path / "learnt.csv"
+    gold.write_text("text,stance\nsend,supportive\nstop,opposed\n", encoding="utf-8")
+    learnt.write_text("text,stance\nsend,supportive\nstop,oposed\nstop,opposed\n", encoding="utf-8")
+    result = run("evaluate", "--gold", gold, "--model", tiny_bundle, "--baseline-data", learnt)
+    assert result.exit_code == 1
+    assert f"{learnt}:3: stance: 'oposed' is no label" in result.stderr

@@ -31,6 +31,7 @@ ORDER = [
     "stance.annotations.standoff",
     "stance.annotations",
     "stance.agreement",
+    "stance.folds",
     "stance.dataset",
     "stance.calibration",
     "stance.metrics",
