@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline, make_union
 
 from stance.folds import fold_count, grouped_folds
-from stance.records import Annotation
+from stance.records import LABELS, Annotation, Statement
 
 BASELINES = ("majority", "TF-IDF + LR")
 _FOLDS = 5
@@ -56,6 +56,40 @@ def predict_out_of_fold(name: str, gold: Sequence[Annotation], *, seed: int) -> 
     return predicted
 
 
+def ngram_probabilities(
+    train: Sequence[Annotation], statements: Sequence[Statement], *, seed: int
+) -> NDArray[np.float64]:
+    """Probabilities that TF-IDF + LR gives, shape (statements, labels).
+
+    A statement that stands in `train` is answered by a model of the other folds of it.
+    """
+    texts, labels = list(map(_text, train)), _labels(train)
+    held_out = np.zeros((len(train), len(LABELS)))
+    groups = _groups(train)
+    n_folds = fold_count(labels.tolist(), groups, most=_FOLDS)
+    for kept, held in grouped_folds(labels.tolist(), groups, n_folds=n_folds, seed=seed):
+        learnt, asked = [texts[i] for i in kept], [texts[i] for i in held]
+        held_out[held] = _fit_probabilities(learnt, labels[kept], asked)
+    position = {text: i for i, text in enumerate(texts)}
+    wanted = [_words(statement) for statement in statements]
+    result = np.zeros((len(statements), len(LABELS)))
+    unseen = [i for i, text in enumerate(wanted) if text not in position]
+    if unseen:
+        result[unseen] = _fit_probabilities(texts, labels, [wanted[i] for i in unseen])
+    seen = [i for i, text in enumerate(wanted) if text in position]
+    result[seen] = held_out[[position[wanted[i]] for i in seen]]
+    return result
+
+
+def _fit_probabilities(
+    texts: Sequence[str], labels: NDArray[np.int64], asked: Sequence[str]
+) -> NDArray[np.float64]:
+    model = build("TF-IDF + LR", len(texts)).fit(texts, labels)
+    given = np.zeros((len(asked), len(LABELS)))
+    given[:, model.classes_] = model.predict_proba(asked)
+    return given
+
+
 def _fit_predict(
     name: str, texts: Sequence[str], labels: NDArray[np.int64], asked: Sequence[str]
 ) -> NDArray[np.int64]:
@@ -69,7 +103,11 @@ def _groups(gold: Sequence[Annotation]) -> list[str]:
 
 
 def _text(item: Annotation) -> str:
-    return f"{item.statement.text} {item.statement.context}".strip()
+    return _words(item.statement)
+
+
+def _words(statement: Statement) -> str:
+    return f"{statement.text} {statement.context}".strip()
 
 
 def _labels(items: Sequence[Annotation]) -> NDArray[np.int64]:

@@ -176,6 +176,50 @@ def train(
 
 
 @app.command()
+def teach(
+    texts: Annotated[list[Path], typer.Argument(metavar="TEXTS...", help="Tables of statements.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Parquet of soft labels.")],
+    model: Annotated[
+        list[str] | None, typer.Option("--model", "-m", help="A teacher: bundle, name or hub id; repeat.")
+    ] = None,
+    ngram_data: Annotated[
+        list[Path] | None,
+        typer.Option("--ngram-data", help="Labelled statements: adds a TF-IDF + LR teacher; repeat."),
+    ] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads [as many as there are cores].")] = None,
+) -> None:
+    """Write what several models together say of statements, for a smaller model to learn from."""
+    from stance.agreement import adjudicate
+    from stance.annotations import Source
+    from stance.annotations.tabular import read_statements
+    from stance.classifier import StanceClassifier
+    from stance.errors import require
+
+    require("sklearn", extra="evaluation")
+    teaching = require("stance.teaching", extra="train")
+    faults: list[Fault] = []
+    statements = []
+    for path in texts:
+        for item in read_statements(Source(path)):
+            if isinstance(item, Fault):
+                faults.append(item)
+            else:
+                statements.append(item)
+    readings = [_read(path, None) for path in ngram_data or []]
+    count = teaching.teach(
+        [StanceClassifier.load(name, threads=threads) for name in model or []],
+        statements,
+        output,
+        ngram_data=[a for reading in readings for a in adjudicate(reading.annotations).annotations],
+    )
+    _note(f"soft labels of {count} statements written to {output}")
+    faults += [fault for reading in readings for fault in reading.faults]
+    if faults:
+        _print_faults(faults)
+        raise typer.Exit(1)
+
+
+@app.command()
 def evaluate(
     gold: Annotated[Path, typer.Option("--gold", help="Labelled statements: columns text and stance.")],
     model: ModelOption = "default",
@@ -279,6 +323,55 @@ def annotations_convert(
         _note(f"{len(settled.ties)} items left out: their annotators are tied (see --every-annotator)")
     if reading.faults:
         _print_faults(reading.faults)
+        raise typer.Exit(1)
+
+
+@annotations_app.command("hash")
+def annotations_hash(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of labelled statements.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="JSONL of labels by checksum.")],
+    corpus: CorpusOption = None,
+) -> None:
+    """Write labels without the texts, which may belong to others: a checksum stands for each."""
+    from stance.agreement import by_item
+    from stance.annotations.hashed import write_hashed
+
+    readings = [_read(path, corpus) for path in files]
+    items = by_item([a for reading in readings for a in reading.annotations])
+    write_hashed(output, items)
+    _note(f"{len(items)} items written to {output}, without their texts")
+    faults = [fault for reading in readings for fault in reading.faults]
+    if faults:
+        _print_faults(faults)
+        raise typer.Exit(1)
+
+
+@annotations_app.command("resolve")
+def annotations_resolve(
+    file: Annotated[Path, typer.Argument(metavar="LABELS", help="JSONL of labels by checksum.")],
+    texts: Annotated[list[Path], typer.Option("--texts", help="Table with the texts; may be repeated.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="CSV, TSV, JSONL or Parquet.")],
+    text_column: Annotated[str, typer.Option(help="Column of the texts.")] = "text",
+) -> None:
+    """Join labels by checksum to the texts you have, one row a label; a differing text is refused."""
+    from stance.annotations import Source
+    from stance.annotations.hashed import resolve
+    from stance.annotations.tabular import COLUMNS, annotation_cells
+    from stance.tables import open_writer
+
+    columns = {} if text_column == "text" else {"text": text_column}
+    result = resolve(file, [Source(path, columns=columns) for path in texts])
+    with open_writer(output, COLUMNS) as writer:
+        writer.write([annotation_cells(a) for a in result.annotations])
+    _note(f"{result.found} items found, {len(result.annotations)} labels written to {output}")
+    if result.missing:
+        _note(f"{result.missing.total()} items have no text in these files; their sources:")
+        for source, count in result.missing.most_common(20):
+            _note(f"  {count:6} {source or '(not named)'}")
+        if len(result.missing) > 20:
+            _note(f"  … and {len(result.missing) - 20} more sources")
+    if result.faults:
+        _print_faults(result.faults)
         raise typer.Exit(1)
 
 

@@ -52,6 +52,10 @@ class DataConfig(_Section):
         default_factory=list, description="labelled files of their own; empty: split from train"
     )
     validation_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+    ties: Literal["drop", "share"] = Field(
+        default="drop",
+        description="items whose annotators are tied: leave out and list, or train on their shares",
+    )
     near_duplicate: Annotated[float, Field(gt=0, le=0.95)] = Field(
         default=0.7, description="Jaccard similarity of word 3-shingles from which texts stay together"
     )
@@ -102,6 +106,18 @@ class TrainingConfig(_Section):
     max_steps: Annotated[int, Field(ge=1)] | None = None
 
 
+class DistillationConfig(_Section):
+    """A teacher's soft labels, beside the annotators' own."""
+
+    soft_labels: str = Field(description="Parquet file that `stance teach` wrote")
+    weight: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.5, description="the teacher's share in the target of a labelled statement"
+    )
+    unlabelled: list[SourceConfig] = Field(
+        default_factory=list, description="statements that have only the teacher's label"
+    )
+
+
 class ExportConfig(_Section):
     """From checkpoint to bundle."""
 
@@ -121,6 +137,7 @@ class Config(_Section):
     inputs: InputConfig = InputConfig()
     encoder: EncoderConfig = EncoderConfig()
     training: TrainingConfig = TrainingConfig()
+    distillation: DistillationConfig | None = None
     export: ExportConfig = ExportConfig()
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from datasets import Dataset, DatasetDict
@@ -13,25 +13,39 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from stance.agreement import adjudicate
+from stance.agreement import adjudicate, item_key
 from stance.annotations import Source, read_annotations
 from stance.config import DataConfig, SourceConfig
 from stance.errors import DataError, Fault
 from stance.folds import fold_count, grouped_folds
-from stance.records import Annotation
+from stance.records import LABELS, Annotation
 
 _WORD = re.compile(r"\w+")
 _SHINGLE = 3
 _PERMUTATIONS = 128
 
 
+Shares = NDArray[np.float32]
+"""How much of each label an item has, shape (items, labels), rows summing to 1."""
+
+
 @dataclass(frozen=True)
 class Gold:
-    """One label an item for training and validation, and the rows left out."""
+    """One label an item for training and validation, and the rows left out.
+
+    ``votes`` holds the shares of the labels of items whose annotators are tied, under
+    their `item_key`; such an item stands in ``train`` with the first of its labels.
+    """
 
     train: list[Annotation]
     validation: list[Annotation]
     faults: list[Fault]
+    votes: Mapping[tuple[str, str], Shares] = field(default_factory=dict)
+
+    def targets(self) -> Shares:
+        """Shares of the labels of ``train``: all of its label, or the votes where annotators are tied."""
+        own = one_hot(self.train)
+        return np.stack([self.votes.get(item_key(a), row) for a, row in zip(self.train, own, strict=True)])
 
     def to_datasets(self) -> DatasetDict:
         """The splits with the columns of `Statement`, ``stance`` and ``label`` (its index)."""
@@ -46,8 +60,8 @@ def load_gold(config: DataConfig, *, seed: int) -> Gold:
         DataError: too few usable statements are left to train on.
     """
     faults: list[Fault] = []
-    train = _gather(config.train, faults, seed)
-    validation = _gather(config.validation, faults, seed)
+    train, votes = _gather(config.train, faults, seed, share_ties=config.ties == "share")
+    validation, _ = _gather(config.validation, faults, seed, share_ties=False)
     if not config.validation:
         if len(train) < 10:
             listed = "".join(f"\n  {fault}" for fault in faults[:20])
@@ -55,26 +69,41 @@ def load_gold(config: DataConfig, *, seed: int) -> Gold:
         train, validation = split(
             train, fraction=config.validation_fraction, seed=seed, threshold=config.near_duplicate
         )
+        # what annotators could not agree on measures nothing
+        validation = [item for item in validation if item_key(item) not in votes]
     if not train or not validation:
         raise DataError(f"{len(train)} statements to train on, {len(validation)} to validate on: need both")
-    return Gold(train, validation, faults)
+    return Gold(train, validation, faults, votes)
 
 
-def _gather(sources: Sequence[SourceConfig], faults: list[Fault], seed: int) -> list[Annotation]:
+def _gather(
+    sources: Sequence[SourceConfig], faults: list[Fault], seed: int, *, share_ties: bool
+) -> tuple[list[Annotation], dict[tuple[str, str], Shares]]:
     gold: list[Annotation] = []
+    votes: dict[tuple[str, str], Shares] = {}
     for config in sources:
         reading = read_annotations(Source.from_config(config))
         faults.extend(reading.faults)
         settled = adjudicate(reading.annotations)
-        for tie in settled.ties:
-            votes = ", ".join(f"{a.annotator or '?'}: {a.stance}" for a in tie)
-            faults.append(Fault(tie[0].file, tie[0].line, "stance", f"annotators are tied ({votes})"))
         items = settled.annotations
+        for tie in settled.ties:
+            if share_ties:
+                counts = np.bincount([a.stance.position for a in tie], minlength=len(LABELS))
+                votes[item_key(tie[0])] = (counts / counts.sum()).astype(np.float32)
+                items.append(tie[0])
+            else:
+                listed = ", ".join(f"{a.annotator or '?'}: {a.stance}" for a in tie)
+                faults.append(Fault(tie[0].file, tie[0].line, "stance", f"annotators are tied ({listed})"))
         if config.sample is not None and config.sample < len(items):
             chosen = np.random.default_rng(seed).choice(len(items), config.sample, replace=False)
             items = [items[i] for i in sorted(chosen)]
         gold.extend(items)
-    return gold
+    return gold, votes
+
+
+def one_hot(items: Sequence[Annotation]) -> Shares:
+    """Shares of the labels of items that have one each."""
+    return np.eye(len(LABELS), dtype=np.float32)[[item.stance.position for item in items]]
 
 
 def split(

@@ -23,7 +23,7 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoTokenizer
 
 from stance.bundle import read_manifest, write_bundle
 from stance.calibration import fit_temperature, probabilities
@@ -31,6 +31,7 @@ from stance.classifier import StanceClassifier
 from stance.config import Config
 from stance.errors import ExportError, UsageError
 from stance.metrics import macro_f1
+from stance.modeling import MeanPoolingClassifier
 from stance.records import LABELS, Annotation
 from stance.version import __version__
 
@@ -145,9 +146,10 @@ def compare(reference: StanceClassifier, candidate: StanceClassifier, items: Seq
 def export_onnx(checkpoint: Path, path: Path, *, opset: int) -> None:
     """Write a checkpoint as an fp32 graph: int64 (batch, tokens) inputs, ``logits`` (batch, 4)."""
     try:
-        model = AutoModelForSequenceClassification.from_pretrained(
+        model: torch.nn.Module = MeanPoolingClassifier.from_pretrained(
             checkpoint, dtype=torch.float32, attn_implementation="eager"
-        ).eval()
+        )
+        model.eval()
         tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot load the checkpoint {checkpoint}: {error}") from error

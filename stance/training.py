@@ -7,7 +7,7 @@ resolved config, the learning curve and the rows that were left out.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from datasets import Dataset
 from numpy.typing import NDArray
 from transformers import (
     AutoConfig,
-    AutoModelForSequenceClassification,
+    AutoModel,
     AutoTokenizer,
     DataCollatorWithPadding,
     EarlyStoppingCallback,
@@ -32,10 +32,12 @@ from transformers.trainer_utils import EvalPrediction, get_last_checkpoint
 from transformers.utils import logging as transformers_logging
 
 from stance.config import PACKAGED, Config, EncoderConfig, InputConfig, TrainingConfig, dump_config
-from stance.dataset import Gold, load_gold
+from stance.dataset import Gold, Shares, load_gold, one_hot
+from stance.distillation import Lessons, lessons
 from stance.errors import Fault, UsageError, require
 from stance.inputs import bare, encode
-from stance.records import LABELS, Annotation
+from stance.modeling import MeanPoolingClassifier, MeanPoolingConfig, without_pooler
+from stance.records import LABELS, Statement
 from stance.stance_metric import StanceMetric
 
 CONFIG_FILE = "config.yaml"
@@ -74,6 +76,8 @@ def train(config: Config, *, resume: bool = False, progress: bool = False) -> Tr
     output.mkdir(parents=True, exist_ok=True)
     gold = load_gold(config.data, seed=config.seed)
     (output / CONFIG_FILE).write_text(dump_config(config), encoding="utf-8")
+    lesson = lessons(gold, config.distillation, gold.faults)
+    check = Lessons([item.statement for item in gold.validation], one_hot(gold.validation))
     _write_faults(output / FAULTS_FILE, gold.faults)
     if config.training.threads:
         torch.set_num_threads(config.training.threads)
@@ -84,13 +88,13 @@ def train(config: Config, *, resume: bool = False, progress: bool = False) -> Tr
     tokenizer, model = load_encoder(config.encoder)
     trainer = Trainer(
         model=model,
-        args=_arguments(config, len(gold.train), progress),
-        train_dataset=tokenized(gold.train, tokenizer, config.inputs),
-        eval_dataset=tokenized(gold.validation, tokenizer, config.inputs),
+        args=_arguments(config, len(lesson.statements), progress),
+        train_dataset=tokenized(lesson.statements, lesson.targets, tokenizer, config.inputs),
+        eval_dataset=tokenized(check.statements, check.targets, tokenizer, config.inputs),
         data_collator=DataCollatorWithPadding(tokenizer),
         processing_class=tokenizer,
         compute_metrics=_compute_metrics(),
-        compute_loss_func=loss_function(config.training, gold.train),
+        compute_loss_func=loss_function(config.training, lesson.targets),
         optimizers=(_optimizer(model, config.training), None),
         callbacks=_callbacks(config.training),
     )
@@ -126,24 +130,28 @@ def load_encoder(config: EncoderConfig) -> tuple[PreTrainedTokenizerFast, PreTra
     """
     path = encoder_path(config.name)
     try:
-        settings = AutoConfig.from_pretrained(
-            path,
-            revision=config.revision,
-            num_labels=len(LABELS),
-            id2label={i: label.value for i, label in enumerate(LABELS)},
-            label2id={label.value: i for i, label in enumerate(LABELS)},
-        )
+        settings = AutoConfig.from_pretrained(path, revision=config.revision)
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
             if hasattr(settings, name):
                 setattr(settings, name, config.dropout)
         tokenizer = AutoTokenizer.from_pretrained(path, revision=config.revision)
-        model = AutoModelForSequenceClassification.from_pretrained(
+        encoder = AutoModel.from_pretrained(
             path, revision=config.revision, config=settings, dtype=torch.float32
         )
     except (OSError, ValueError) as error:
         raise UsageError(f"encoder.name: cannot load {config.name!r}: {error}") from error
     if config.layers is not None:
-        _keep_layers(model, config.layers)
+        _keep_layers(encoder, config.layers)
+    model = MeanPoolingClassifier(
+        MeanPoolingConfig(
+            encoder.config,
+            classifier_dropout=config.dropout,
+            num_labels=len(LABELS),
+            id2label={i: label.value for i, label in enumerate(LABELS)},
+            label2id={label.value: i for i, label in enumerate(LABELS)},
+        )
+    )
+    model.encoder = without_pooler(encoder)
     if config.freeze_embeddings:
         model.get_input_embeddings().weight.requires_grad_(False)
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
@@ -164,11 +172,16 @@ def _keep_layers(model: PreTrainedModel, layers: list[int]) -> None:
     model.config.num_hidden_layers = len(layers)
 
 
-def tokenized(items: list[Annotation], tokenizer: PreTrainedTokenizerFast, inputs: InputConfig) -> Dataset:
-    """Token ids, segment ids where the encoder has them, and labels; one row an item, unpadded."""
+def tokenized(
+    statements: Sequence[Statement],
+    targets: Shares,
+    tokenizer: PreTrainedTokenizerFast,
+    inputs: InputConfig,
+) -> Dataset:
+    """Token ids, segment ids where the encoder has them, shares of the labels; one row an item, unpadded."""
     encoded = encode(
         tokenizer.backend_tokenizer,
-        [item.statement for item in items],
+        statements,
         mask_actor=inputs.mask_actor,
         context=inputs.context,
         max_tokens=inputs.max_tokens,
@@ -176,7 +189,7 @@ def tokenized(items: list[Annotation], tokenizer: PreTrainedTokenizerFast, input
     columns: dict[str, list[Any]] = {
         "input_ids": [item.ids for item in encoded],
         "attention_mask": [[1] * len(item.ids) for item in encoded],
-        "labels": [item.stance.position for item in items],
+        "labels": targets.tolist(),
         "length": [len(item.ids) for item in encoded],
     }
     if "token_type_ids" in tokenizer.model_input_names:
@@ -197,6 +210,7 @@ def _arguments(config: Config, n_train: int, progress: bool) -> TrainingArgument
     evaluate_every = max(steps_per_epoch // recipe.evaluations_per_epoch, 1)
     if recipe.max_steps is not None:
         evaluate_every = min(evaluate_every, recipe.max_steps)
+    bf16 = recipe.bf16 == "on" or (recipe.bf16 == "auto" and bf16_supported())
     return TrainingArguments(
         output_dir=str(Path(config.output) / "steps"),
         num_train_epochs=recipe.epochs,
@@ -218,7 +232,9 @@ def _arguments(config: Config, n_train: int, progress: bool) -> TrainingArgument
         load_best_model_at_end=True,
         metric_for_best_model="macro_f1",
         greater_is_better=True,
-        bf16=recipe.bf16 == "on" or (recipe.bf16 == "auto" and bf16_supported()),
+        bf16=bf16,
+        # without it the arguments refuse bfloat16 where there is no GPU
+        use_cpu=bf16 and not torch.cuda.is_available(),
         seed=config.seed,
         report_to=recipe.report_to or "none",
         disable_tqdm=not progress,
@@ -253,12 +269,12 @@ def _optimizer(model: PreTrainedModel, recipe: TrainingConfig) -> torch.optim.Op
     return torch.optim.AdamW([group for group in groups if group["params"]], fused=True)
 
 
-def loss_function(recipe: TrainingConfig, items: list[Annotation]) -> Callable[..., torch.Tensor]:
-    """Cross-entropy over the logits with the recipe's class weights and label smoothing."""
+def loss_function(recipe: TrainingConfig, targets: Shares) -> Callable[..., torch.Tensor]:
+    """Cross-entropy with shares of the labels, the recipe's class weights and label smoothing."""
     weights: torch.Tensor | None = None
     if recipe.class_weights == "balanced":
-        counts = np.bincount([item.stance.position for item in items], minlength=len(LABELS))
-        weights = torch.tensor(len(items) / (len(LABELS) * np.maximum(counts, 1)), dtype=torch.float32)
+        counts = np.maximum(targets.sum(axis=0), 1)
+        weights = torch.tensor(len(targets) / (len(LABELS) * counts), dtype=torch.float32)
 
     def loss(
         outputs: Mapping[str, torch.Tensor], labels: torch.Tensor, num_items_in_batch: Any = None
@@ -271,8 +287,8 @@ def loss_function(recipe: TrainingConfig, items: list[Annotation]) -> Callable[.
             label_smoothing=recipe.label_smoothing,
             reduction="sum",
         )
-        # the Trainer hands over the items of all accumulated batches, so that their sum is one mean
-        return total / (len(labels) if num_items_in_batch is None else num_items_in_batch)
+        # the Trainer counts the numbers in the labels of all accumulated batches: their sum is one mean
+        return total / (len(labels) if num_items_in_batch is None else num_items_in_batch / labels.shape[1])
 
     return loss
 
@@ -282,7 +298,8 @@ def _compute_metrics() -> Callable[[EvalPrediction], dict[str, float]]:
 
     def compute(prediction: EvalPrediction) -> dict[str, float]:
         logits: NDArray[np.float32] = np.asarray(prediction.predictions)
-        scores = metric.compute(predictions=logits.argmax(axis=-1), references=prediction.label_ids)
+        gold: NDArray[np.float32] = np.asarray(prediction.label_ids)
+        scores = metric.compute(predictions=logits.argmax(axis=-1), references=gold.argmax(axis=-1))
         return scores or {}
 
     return compute

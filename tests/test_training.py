@@ -14,7 +14,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 from stance.bundle import read_manifest
 from stance.classifier import StanceClassifier
 from stance.config import Config, load_config
-from stance.dataset import load_gold
+from stance.dataset import load_gold, one_hot
 from stance.errors import ExportError, StanceError, UsageError
 from stance.export import export
 from stance.inputs import encode
@@ -142,7 +142,7 @@ def test_training_reads_the_words_and_no_padding_of_the_tokenizers_own() -> None
     config = load_config(SMOKE)
     tokenizer, _ = load_encoder(config.encoder)
     items = load_gold(config.data, seed=1).validation
-    rows = tokenized(items, tokenizer, config.inputs)
+    rows = tokenized([item.statement for item in items], one_hot(items), tokenizer, config.inputs)
     assert tokenizer.pad_token_id not in {token for ids in rows["input_ids"] for token in ids}
     assert len({len(ids) for ids in rows["input_ids"]}) > 1
 
@@ -150,7 +150,7 @@ def test_training_reads_the_words_and_no_padding_of_the_tokenizers_own() -> None
 def test_kept_layers_are_the_encoders_own_in_the_given_order() -> None:
     _, whole = load_encoder(load_config(SMOKE, ["encoder.layers=null"]).encoder)
     _, part = load_encoder(load_config(SMOKE, ["encoder.layers=[1, 4]"]).encoder)
-    weight = "bert.encoder.layer.{}.output.dense.weight"
+    weight = "encoder.encoder.layer.{}.output.dense.weight"
     assert torch.equal(part.state_dict()[weight.format(1)], whole.state_dict()[weight.format(4)])
     assert part.config.num_hidden_layers == 2
 
@@ -178,10 +178,11 @@ def test_class_weights_raise_the_loss_of_rare_labels() -> None:
     config = load_config(SMOKE)
     items = load_gold(config.data, seed=1).train
     rare = [items[0]] + [item for item in items if item.stance is not items[0].stance]
-    weighted = loss_function(config.training.model_copy(update={"class_weights": "balanced"}), rare)
-    plain = loss_function(config.training, rare)
+    targets = one_hot(rare)
+    weighted = loss_function(config.training.model_copy(update={"class_weights": "balanced"}), targets)
+    plain = loss_function(config.training, targets)
     logits = {"logits": torch.zeros(1, 4)}
-    label = torch.tensor([rare[0].stance.position])
+    label = torch.tensor(targets[:1])
     assert weighted(logits, label) > plain(logits, label)
 
 

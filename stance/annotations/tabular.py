@@ -42,10 +42,32 @@ def read_tabular(source: Source) -> Iterator[Annotation | Fault]:
             yield from _annotations(row, source, names)
 
 
+def read_statements(source: Source) -> Iterator[Statement | Fault]:
+    """Yield the statements of a table, which needs no labels, and a fault for each row without text."""
+    path, kind = source.path, format_of(source.path, source.format)
+    names = {name: source.columns.get(name, name) for name in ("text", *STATEMENT_COLUMNS)}
+    present = columns_of(path, kind)
+    for name in dict.fromkeys(("text", *(field for field in source.columns if field in names))):
+        if names[name] not in present:
+            raise UsageError(missing_column(str(path), names[name], present, field=name))
+    for row in read_rows(path, kind):
+        if isinstance(row, Fault):
+            yield row
+            continue
+        cells = {name: row.cells.get(column) for name, column in names.items()}
+        fields: dict[str, Any] = {n: "" if cell is None else str(cell).strip() for n, cell in cells.items()}
+        if fields["text"]:
+            yield Statement(**fields)
+        else:
+            yield Fault(str(path), row.line, names["text"], "empty; expected the words of a statement")
+
+
 def missing_column(path: str, column: str, present: list[str], *, field: str) -> str:
     """What to say where a table lacks the column that holds `field`."""
     close = difflib.get_close_matches(column, present, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else f"; it has: {', '.join(present)}"
+    if column == "text" and {"sha256", "labels"} <= set(present):
+        hint = "; it holds labels by checksum: join them to their texts with 'stance annotations resolve'"
     return f"{path}: no column {column!r} for the {field}{hint}"
 
 

@@ -1,0 +1,156 @@
+"""Labels of texts that are known by their checksum alone, because the texts belong to others.
+
+One JSON object a line::
+
+    {"id": "ru-0001", "sha256": "…", "source": "https://…", "genre": "news", "date": "2024-03-01",
+     "actor": "Mira Holt", "labels": {"first": {"stance": "opposed", "certainty": 2}, …}}
+
+``sha256`` is that of the text in UTF-8 with every run of white space made one space.
+Whoever has the texts joins them to the labels with `resolve`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from stance.annotations.standoff import Label
+from stance.annotations.tabular import read_statements
+from stance.errors import Fault
+from stance.records import Annotation, Statement
+from stance.tables import read_rows, whole_file
+
+if TYPE_CHECKING:
+    from stance.annotations import Source
+
+_CARRIED = ("id", "source", "genre", "date", "actor")
+"""Fields of a statement that a unit carries."""
+FIRST = "first"
+"""Name of an annotator whom the file of the labels does not name."""
+
+
+class Unit(BaseModel):
+    """One line of a file of labels by checksum."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = ""
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    source: str = ""
+    genre: str = ""
+    date: str = ""
+    actor: str = ""
+    labels: dict[str, Label] = Field(min_length=1)
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """Labels joined to texts.
+
+    ``missing`` counts, by source, the units whose text was in no file; ``faults`` are
+    texts that differ from the annotated ones, and rows that could not be read.
+    """
+
+    annotations: list[Annotation]
+    found: int
+    missing: Counter[str]
+    faults: list[Fault]
+
+
+def text_sha256(text: str) -> str:
+    """Checksum of a text whose runs of white space count as one space, as 64 hex digits."""
+    return hashlib.sha256(" ".join(text.split()).encode("utf-8", "replace")).hexdigest()
+
+
+def resolve(path: Path, texts: Sequence[Source]) -> Resolution:
+    """Join the labels of a file to the texts of others.
+
+    A text is taken by its checksum, whatever id it has. One that has a unit's id and
+    another checksum is refused: it is not what was annotated.
+
+    Raises:
+        UsageError: a file or its column of texts is not there.
+    """
+    faults: list[Fault] = []
+    by_sum: dict[str, Statement] = {}
+    by_id: dict[str, str] = {}
+    for source in texts:
+        for item in read_statements(source):
+            if isinstance(item, Fault):
+                faults.append(item)
+                continue
+            by_sum.setdefault(text_sha256(item.text), item)
+            if item.id:
+                by_id.setdefault(item.id, str(source.path))
+    annotations: list[Annotation] = []
+    missing: Counter[str] = Counter()
+    found = 0
+    for line, unit in _units(path, faults):
+        statement = by_sum.get(unit.sha256)
+        if statement is not None:
+            found += 1
+            annotations.extend(_annotations(unit, statement, str(path), line))
+        elif unit.id in by_id:
+            problem = f"{by_id[unit.id]} has another text under the id {unit.id!r} than the annotated one"
+            faults.append(Fault(str(path), line, "sha256", problem))
+        else:
+            missing[unit.source] += 1
+    return Resolution(annotations, found, missing, faults)
+
+
+def _units(path: Path, faults: list[Fault]) -> Iterable[tuple[int, Unit]]:
+    for row in read_rows(path, "jsonl"):
+        if isinstance(row, Fault):
+            faults.append(row)
+            continue
+        try:
+            yield row.line, Unit.model_validate(row.cells)
+        except ValidationError as error:
+            first = error.errors()[0]
+            faults.append(Fault(str(path), row.line, ".".join(map(str, first["loc"])), first["msg"]))
+
+
+def _annotations(unit: Unit, statement: Statement, file: str, line: int) -> Iterable[Annotation]:
+    known = {
+        name: value for name in ("id", "source", "genre", "date", "actor") if (value := getattr(unit, name))
+    }
+    statement = replace(statement, **known)
+    for annotator, label in unit.labels.items():
+        yield Annotation(
+            statement,
+            label.stance,
+            annotator=annotator,
+            certainty=label.certainty,
+            note=label.note,
+            file=file,
+            line=line,
+        )
+
+
+def write_hashed(path: Path, items: Sequence[Sequence[Annotation]]) -> None:
+    """Write the labels of items without their text, one item a line.
+
+    Args:
+        path: the file, which appears only when it is whole.
+        items: the annotations of each item together (see `stance.agreement.by_item`).
+    """
+    with whole_file(path) as file:
+        for annotations in items:
+            statement = annotations[0].statement
+            unit = Unit(
+                sha256=text_sha256(statement.text),
+                labels={
+                    a.annotator or FIRST: Label(stance=a.stance, certainty=a.certainty, note=a.note)
+                    for a in annotations
+                },
+                **{name: getattr(statement, name) for name in _CARRIED},
+            )
+            row = unit.model_dump(mode="json", exclude_defaults=True)
+            file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
