@@ -4,7 +4,8 @@ Weights are quantised per output channel, activations per token: each row of a
 matrix product carries a scale of its own, taken from that row alone, so a statement
 gets the same answer alone as in any batch (onnxruntime's dynamic quantisation takes
 one scale from the whole batch). Per-token scales are those of ZeroQuant (Yao et al.
-2022, https://arxiv.org/abs/2206.01861). Both sides are unsigned: for signed weights the
+2022, https://arxiv.org/abs/2206.01861). Before, outliers are smoothed and the zero point
+is moved where that makes the error of a product smaller. Both sides are unsigned: for signed weights the
 int8 products of processors without VNNI add two of them in 16 bits, which overflow.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,9 +21,11 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
 from stance.bundle import read_manifest, write_bundle
@@ -30,14 +33,26 @@ from stance.calibration import fit_temperature, probabilities
 from stance.classifier import StanceClassifier
 from stance.config import Config
 from stance.errors import ExportError, UsageError
+from stance.inputs import Encoded, bare, batch_arrays, encode
 from stance.metrics import macro_f1
 from stance.modeling import MeanPoolingClassifier
-from stance.records import LABELS, Annotation
+from stance.records import LABELS, Annotation, Statement
 from stance.version import __version__
 
 _WEIGHT_LIMIT = 127
 _ACTIVATION_LIMIT = 127
 _ZERO_POINT = 128
+_LOW_ZERO_POINTS = (12, 24)
+"""For rows that are nearly all positive."""
+_SMOOTHING = (0.3, 0.5, 0.7)
+"""How much of the outliers goes from the activations to the weights."""
+_LARGEST = 255
+_TINY = 1e-8
+_DAMPING = 0.01
+_CALIBRATION_TEXTS = 200
+_ROWS_A_TEXT = 16
+_PLANNING_ROWS = 800
+_BLOCK = 128
 
 
 @dataclass(frozen=True)
@@ -67,6 +82,7 @@ def export(
     *,
     config: Config,
     validation: Sequence[Annotation],
+    calibration: Sequence[Statement],
     data_sha256: str = "",
 ) -> Export:
     """Write the bundle of a checkpoint, unless its labels differ from the checkpoint's.
@@ -76,6 +92,7 @@ def export(
         directory: where the bundle is to be.
         config: of the training.
         validation: items held out from training, for parity and temperature.
+        calibration: statements of the training data; the ranges of the int8 values suit them.
         data_sha256: checksum of the training data, kept in the bundle.
 
     Raises:
@@ -85,7 +102,8 @@ def export(
     with tempfile.TemporaryDirectory() as scratch:
         plain, quantised = Path(scratch) / "fp32.onnx", Path(scratch) / "int8.onnx"
         export_onnx(checkpoint, plain, opset=config.export.opset)
-        onnx.save(quantise(onnx.load(plain)), quantised)
+        activations = sample_activations(plain, _encoded(checkpoint, config, calibration))
+        onnx.save(quantise(onnx.load(plain), activations), quantised)
         facts: dict[str, Any] = {
             "tokenizer": checkpoint / "tokenizer.json",
             "name": config.export.name or Path(config.output).name,
@@ -181,25 +199,149 @@ class _Logits(torch.nn.Module):
         return logits
 
 
+def _encoded(checkpoint: Path, config: Config, statements: Sequence[Statement]) -> list[Encoded]:
+    return encode(
+        bare(Tokenizer.from_file(str(checkpoint / "tokenizer.json"))),
+        list(statements)[:: max(len(statements) // _CALIBRATION_TEXTS, 1)],
+        mask_actor=config.inputs.mask_actor,
+        context=config.inputs.context,
+        max_tokens=config.inputs.max_tokens,
+    )
+
+
 def _pad_id(checkpoint: Path) -> int:
     return int(AutoTokenizer.from_pretrained(checkpoint).pad_token_id or 0)
 
 
-def quantise(model: onnx.ModelProto) -> onnx.ModelProto:
+def sample_activations(
+    graph: Path, encoded: Sequence[Encoded], *, seed: int = 0
+) -> dict[str, NDArray[np.float32]]:
+    """Rows that go into the large matrix products of an fp32 graph, some of each text.
+
+    Returns:
+        name of the product's input → its rows, shape (rows, channels).
+    """
+    model = onnx.load(graph)
+    weights = {t.name: t for t in model.graph.initializer}
+    sources = sorted({node.input[0] for node in model.graph.node if _is_product(node, weights)})
+    inputs = [node.name for node in model.graph.input]
+    model.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in sources)
+    options = ort.SessionOptions()
+    # the optimiser would fuse the wanted values away
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(seed)
+    rows: dict[str, list[NDArray[np.float32]]] = {name: [] for name in sources}
+    for item in encoded:
+        values = session.run(sources, batch_arrays([item], pad_id=0, names=inputs))
+        for name, value in zip(sources, values, strict=True):
+            table = value.reshape(-1, value.shape[-1])
+            rows[name].append(table[rng.permutation(len(table))[:_ROWS_A_TEXT]])
+    return {name: np.concatenate(parts) for name, parts in rows.items()}
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How the input of matrix products becomes uint8: divided by a factor a channel, around a zero point."""
+
+    smoothing: NDArray[np.float32] | None
+    zero_point: int
+
+
+def _plan(rows: NDArray[np.float32], matrix: NDArray[np.float32]) -> _Plan:
+    """The plan with the smallest error of ``rows @ matrix`` when both sides are int8.
+
+    Channels with outliers waste the range of a row; dividing them by a factor that the
+    weights take over evens that out (SmoothQuant, Xiao et al. 2022,
+    https://arxiv.org/abs/2211.10438). After a GELU nearly all values are positive: a zero
+    point near the end of the range leaves more of it to them.
+    """
+    rows = rows[:_PLANNING_ROWS]
+    exact = rows @ matrix
+    outliers = np.maximum(np.abs(rows).max(axis=0), 1e-4)
+    taken_over = np.maximum(np.abs(matrix).max(axis=1), 1e-4)
+    factors = [(outliers**a / taken_over ** (1 - a)).astype(np.float32) for a in _SMOOTHING]
+    plans = [_Plan(factor, zero) for factor in (None, *factors) for zero in (_ZERO_POINT, *_LOW_ZERO_POINTS)]
+    return min(plans, key=lambda plan: float(np.square(_int8_product(rows, matrix, plan) - exact).sum()))
+
+
+def _int8_product(rows: NDArray[np.float32], matrix: NDArray[np.float32], plan: _Plan) -> NDArray[np.float32]:
+    factors = np.ones(len(matrix), dtype=np.float32) if plan.smoothing is None else plan.smoothing
+    rows, matrix = rows / factors, matrix * factors[:, None]
+    above, below = _LARGEST - plan.zero_point, plan.zero_point
+    bounds = (rows.max(axis=1) / above, -rows.min(axis=1) / below, np.full(len(rows), _TINY))
+    steps = np.max(bounds, axis=0)[:, None]
+    scale = _weight_scale(matrix)
+    product = (np.round(rows / steps) @ np.round(matrix / scale)) * steps * scale
+    return np.asarray(product, dtype=np.float32)
+
+
+def _weight_scale(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Size of one integer step in each column."""
+    return np.asarray(np.maximum(np.abs(matrix).max(axis=0), _TINY) / _WEIGHT_LIMIT, dtype=np.float32)
+
+
+def _rounded(
+    matrix: NDArray[np.float32], rows: NDArray[np.float32], scale: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Integers for the weights, each rounded so that it makes up for the error of those before it.
+
+    GPTQ (Frantar et al. 2022, https://arxiv.org/abs/2210.17323).
+
+    Args:
+        matrix: shape (inputs, outputs).
+        rows: what goes into the product, shape (rows, inputs).
+        scale: size of a step, shape (outputs,).
+    """
+    hessian = (rows.T @ rows).astype(np.float64)
+    hessian[np.diag_indices_from(hessian)] += _DAMPING * hessian.diagonal().mean() + _TINY
+    spread = np.linalg.cholesky(np.linalg.inv(hessian)).T.astype(np.float32)
+    left, integers = matrix.copy(), np.empty_like(matrix)
+    for start in range(0, len(matrix), _BLOCK):
+        block = slice(start, min(start + _BLOCK, len(matrix)))
+        errors = np.empty_like(left[block])
+        for i in range(block.start, block.stop):
+            integers[i] = np.clip(np.round(left[i] / scale), -_WEIGHT_LIMIT, _WEIGHT_LIMIT)
+            errors[i - start] = (left[i] - integers[i] * scale) / spread[i, i]
+            left[i + 1 : block.stop] -= spread[i, i + 1 : block.stop, None] * errors[i - start]
+        left[block.stop :] -= spread[block, block.stop :].T @ errors
+    return integers
+
+
+def quantise(model: onnx.ModelProto, activations: Mapping[str, NDArray[np.float32]]) -> onnx.ModelProto:
     """Replace matrix products with constant weights and the word embeddings by int8 ones.
 
     The graph uses standard ONNX operators only. Products with two variable sides
     (attention scores) and the small classification head stay in fp32.
+
+    Args:
+        model: the fp32 graph.
+        activations: rows that go into its products (see `sample_activations`).
     """
     graph = model.graph
     weights = {t.name: t for t in graph.initializer}
     uses = [name for node in graph.node for name in node.input]
-    rows: dict[str, tuple[str, str]] = {}
+    # the projections to query, key and value share their input, and so its integers
+    sharing: dict[str, list[NDArray[np.float32]]] = {}
+    for node in graph.node:
+        if _is_product(node, weights):
+            sharing.setdefault(node.input[0], []).append(_matrix(node, weights))
+    plans = {
+        source: _plan(activations[source], np.concatenate(matrices, axis=1))
+        for source, matrices in sharing.items()
+    }
+    quantised: set[str] = set()
     nodes: list[onnx.NodeProto] = []
     new = _Initializers()
     for node in graph.node:
-        if node.op_type in ("MatMul", "Gemm") and _is_large(weights.get(node.input[1])):
-            nodes.extend(_quantised_product(node, weights[node.input[1]], new, rows))
+        if _is_product(node, weights):
+            source = node.input[0]
+            if source not in quantised:
+                quantised.add(source)
+                nodes.extend(_quantised_rows(source, plans[source], new))
+            nodes.extend(
+                _quantised_product(node, _matrix(node, weights), activations[source], plans[source], new)
+            )
         elif (
             node.op_type == "Gather"
             and _is_large(weights.get(node.input[0]))
@@ -232,39 +374,52 @@ class _Initializers:
             self.tensors.append(numpy_helper.from_array(value, name))
         return name
 
+    def zero_point(self, value: int) -> str:
+        return self.add(f"zero_point_{value}", np.array(value, dtype=np.uint8))
+
 
 def _is_large(tensor: onnx.TensorProto | None) -> bool:
     return tensor is not None and len(tensor.dims) == 2 and min(tensor.dims) > len(LABELS)
 
 
+def _is_product(node: onnx.NodeProto, weights: Mapping[str, onnx.TensorProto]) -> bool:
+    """Whether a node multiplies rows with a large constant matrix and does no more than add a bias."""
+    if node.op_type not in ("MatMul", "Gemm") or not _is_large(weights.get(node.input[1])):
+        return False
+    attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    plain = attributes.get("alpha", 1.0) == 1.0 and attributes.get("beta", 1.0) == 1.0
+    return plain and not attributes.get("transA")
+
+
+def _matrix(node: onnx.NodeProto, weights: Mapping[str, onnx.TensorProto]) -> NDArray[np.float32]:
+    """The constant side of a product, shape (inputs, outputs)."""
+    matrix = numpy_helper.to_array(weights[node.input[1]]).astype(np.float32)
+    transposed = any(a.name == "transB" and a.i for a in node.attribute)
+    return matrix.T if transposed else matrix
+
+
 def _quantised_product(
     node: onnx.NodeProto,
-    weight: onnx.TensorProto,
+    matrix: NDArray[np.float32],
+    rows: NDArray[np.float32],
+    plan: _Plan,
     new: _Initializers,
-    rows: dict[str, tuple[str, str]],
 ) -> list[onnx.NodeProto]:
-    attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-    if attributes.get("alpha", 1.0) != 1.0 or attributes.get("beta", 1.0) != 1.0 or attributes.get("transA"):
-        return [node]
-    matrix = numpy_helper.to_array(weight).astype(np.float32)
-    if attributes.get("transB"):
-        matrix = matrix.T
-    scale = np.maximum(np.abs(matrix).max(axis=0), 1e-8) / _WEIGHT_LIMIT
-    name, source = weight.name, node.input[0]
-    integers = new.add(f"{name}_uint8", (np.round(matrix / scale) + _ZERO_POINT).astype(np.uint8))
-    scales = new.add(f"{name}_scale", scale.astype(np.float32))
-    zero = new.add("zero_point", np.array(_ZERO_POINT, dtype=np.uint8))
-    nodes: list[onnx.NodeProto] = []
-    if source not in rows:  # the projections to query, key and value share their input
-        rows[source] = (f"{source}_uint8", f"{source}_row_scale")
-        nodes.extend(_quantised_rows(source, *rows[source], new))
-    quantised, row_scale = rows[source]
-    output = node.output[0]
+    if plan.smoothing is not None:
+        matrix, rows = matrix * plan.smoothing[:, None], rows / plan.smoothing
+    scale = _weight_scale(matrix)
+    source, name, output = node.input[0], node.input[1], node.output[0]
+    integers = new.add(f"{name}_uint8", (_rounded(matrix, rows, scale) + _ZERO_POINT).astype(np.uint8))
+    scales = new.add(f"{name}_scale", scale)
     result = f"{output}_unbiased" if len(node.input) > 2 else output
-    nodes += [
-        helper.make_node("MatMulInteger", [quantised, integers, zero, zero], [f"{output}_int32"]),
+    nodes = [
+        helper.make_node(
+            "MatMulInteger",
+            [f"{source}_uint8", integers, new.zero_point(plan.zero_point), new.zero_point(_ZERO_POINT)],
+            [f"{output}_int32"],
+        ),
         helper.make_node("Cast", [f"{output}_int32"], [f"{output}_float"], to=TensorProto.FLOAT),
-        helper.make_node("Mul", [f"{output}_float", row_scale], [f"{output}_by_row"]),
+        helper.make_node("Mul", [f"{output}_float", f"{source}_row_scale"], [f"{output}_by_row"]),
         helper.make_node("Mul", [f"{output}_by_row", scales], [result]),
     ]
     if len(node.input) > 2:
@@ -272,21 +427,31 @@ def _quantised_product(
     return nodes
 
 
-def _quantised_rows(source: str, quantised: str, scale: str, new: _Initializers) -> list[onnx.NodeProto]:
-    """Each row over its largest absolute value, as uint8 around 128, and the row's scale."""
+def _quantised_rows(source: str, plan: _Plan, new: _Initializers) -> list[onnx.NodeProto]:
+    """Each row as uint8 around the plan's zero point, in steps that just hold its extremes."""
+    nodes, smooth = [], source
+    if plan.smoothing is not None:
+        smooth = f"{source}_smooth"
+        factors = new.add(f"{source}_smoothing", (1 / plan.smoothing).astype(np.float32))
+        nodes.append(helper.make_node("Mul", [source, factors], [smooth]))
+    zero = plan.zero_point
     last = new.add("last_axis", np.array([-1], dtype=np.int64))
-    tiny = new.add("tiny", np.array(1e-8, dtype=np.float32))
-    limit = new.add("activation_limit", np.array(_ACTIVATION_LIMIT, dtype=np.float32))
+    tiny = new.add("tiny", np.array(_TINY, dtype=np.float32))
+    above = new.add(f"above_{zero}", np.array(1 / (_LARGEST - zero), dtype=np.float32))
+    below = new.add(f"below_{zero}", np.array(-1 / zero, dtype=np.float32))
     # a cast to an integer cuts the fraction off: half a step more rounds to the nearest
-    offset = new.add("activation_offset", np.array(_ZERO_POINT + 0.5, dtype=np.float32))
+    offset = new.add(f"offset_{zero}", np.array(zero + 0.5, dtype=np.float32))
+    scale = f"{source}_row_scale"
     return [
-        helper.make_node("Abs", [source], [f"{source}_abs"]),
-        helper.make_node("ReduceMax", [f"{source}_abs", last], [f"{source}_max"], keepdims=1),
-        helper.make_node("Max", [f"{source}_max", tiny], [f"{source}_bound"]),
-        helper.make_node("Div", [f"{source}_bound", limit], [scale]),
-        helper.make_node("Div", [source, scale], [f"{source}_steps"]),
+        *nodes,
+        helper.make_node("ReduceMax", [smooth, last], [f"{source}_max"], keepdims=1),
+        helper.make_node("ReduceMin", [smooth, last], [f"{source}_min"], keepdims=1),
+        helper.make_node("Mul", [f"{source}_max", above], [f"{source}_above"]),
+        helper.make_node("Mul", [f"{source}_min", below], [f"{source}_below"]),
+        helper.make_node("Max", [f"{source}_above", f"{source}_below", tiny], [scale]),
+        helper.make_node("Div", [smooth, scale], [f"{source}_steps"]),
         helper.make_node("Add", [f"{source}_steps", offset], [f"{source}_shifted"]),
-        helper.make_node("Cast", [f"{source}_shifted"], [quantised], to=TensorProto.UINT8),
+        helper.make_node("Cast", [f"{source}_shifted"], [f"{source}_uint8"], to=TensorProto.UINT8),
     ]
 
 

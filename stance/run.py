@@ -34,6 +34,7 @@ def train_and_export(config: Config, *, resume: bool = False, progress: bool = F
         Path(config.output) / "bundle",
         config=config,
         validation=training.gold.validation,
+        calibration=[item.statement for item in training.gold.train],
         data_sha256=digest.hexdigest(),
     )
     return Run(training, exported)

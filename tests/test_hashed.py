@@ -27,7 +27,9 @@ def _items() -> list[list[Annotation]]:
     first = [Stance.OPPOSED, Stance.SUPPORTIVE, Stance.NONE]
     second = [Stance.OPPOSED, Stance.SUPPORTIVE, Stance.SUPPORTIVE]
     pairs = zip(statements, first, second, strict=True)
-    return [[Annotation(s, one, certainty=2), Annotation(s, two, annotator="second")] for s, one, two in pairs]
+    return [
+        [Annotation(s, one, certainty=2), Annotation(s, two, annotator="second")] for s, one, two in pairs
+    ]
 
 
 @pytest.fixture
@@ -91,9 +93,7 @@ def test_the_commands_are_each_others_inverse(tmp_path: Path) -> None:
     table.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     runner = CliRunner()
     assert runner.invoke(app, ["annotations", "hash", str(table), "-o", str(hashed)]).exit_code == 0
-    told = runner.invoke(
-        app, ["annotations", "resolve", str(hashed), "--texts", str(table), "-o", str(back)]
-    )
+    told = runner.invoke(app, ["annotations", "resolve", str(hashed), "--texts", str(table), "-o", str(back)])
     assert told.exit_code == 0
     assert "3 items found, 6 labels written" in told.stderr
     labels = [(a.statement.text, a.stance) for a in read_annotations(back).annotations]

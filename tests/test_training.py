@@ -114,7 +114,13 @@ def test_export_refuses_a_model_whose_labels_flip(
     strict = config.model_copy(update={"export": config.export.model_copy(update={"max_flipped": 0.0})})
     items = run.training.gold.train
     with pytest.raises(ExportError, match="another label than fp32"):
-        export(run.training.checkpoint, tmp_path / "bundle", config=strict, validation=items)
+        export(
+            run.training.checkpoint,
+            tmp_path / "bundle",
+            config=strict,
+            validation=items,
+            calibration=[item.statement for item in items],
+        )
     assert not (tmp_path / "bundle").exists()
 
 
