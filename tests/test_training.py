@@ -197,3 +197,20 @@ def test_an_empty_training_file_is_a_data_error(tmp_path: Path) -> None:
     empty.write_text("text,stance\n")
     with pytest.raises(StanceError, match="only 0 usable statements"):
         train(load_config(SMOKE, [f"data.train=[{{path: {empty}}}]", f"output={tmp_path / 'out'}"]))
+
+
+@pytest.mark.parametrize("name", ["accurate", "release", "release-small"])
+def test_the_way_of_every_other_config_runs_on_the_packaged_encoder(name: str, tmp_path: Path) -> None:
+    config = load_config(
+        f"configs/{name}.yaml",
+        [
+            f"output={tmp_path / 'run'}",
+            "data.train=[{path: data/statements/messy.jsonl, sample: 60}]",
+            "encoder.name=packaged",
+            "encoder.layers=[0]",
+            "distillation=null",
+            "training.max_steps=2",
+            "training.evaluations_per_epoch=1",
+        ],
+    )
+    assert (train(config).checkpoint / "model.safetensors").is_file()
