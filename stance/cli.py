@@ -232,6 +232,10 @@ def evaluate(
             help="What the baselines learn from [the model's own training files, else folds of the gold].",
         ),
     ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option("--by", help="Also figures by genre, actor, source, article_id, date or group."),
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="Threads [as many as there are cores].")] = None,
 ) -> None:
     """Compare a model and the baselines with gold labels: figures, intervals, confusion."""
@@ -251,7 +255,11 @@ def evaluate(
         learnt = evaluation.training_readings(classifier)
     train = [item for part in learnt for item in adjudicate(part.annotations).annotations]
     result = evaluation.evaluate(
-        classifier, settled.annotations, train=train, train_name=f"{len(train)} statements" if train else ""
+        classifier,
+        settled.annotations,
+        train=train,
+        train_name=f"{len(train)} statements" if train else "",
+        by=by,
     )
     _print_evaluation(result)
     if json_output is not None:
@@ -514,6 +522,12 @@ def _print_evaluation(result: Evaluation) -> None:
             for c in result.model.classes
         ],
     )
+    if result.parts:
+        _print_table(
+            f"{result.model.name}: by part",
+            ["", "items", "macro-F1", "accuracy"],
+            [[s.name, str(s.n_items), str(s.macro_f1), str(s.accuracy)] for s in result.parts[:30]],
+        )
     _print_table(
         f"{result.model.name}: gold (rows) by answer (columns)",
         ["", *_labels()],

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from stance import baselines
 from stance.annotations import Reading, Source, read_annotations
 from stance.classifier import StanceClassifier
 from stance.config import SourceConfig
-from stance.errors import DataError
+from stance.errors import DataError, UsageError
 from stance.metrics import Indices, macro_f1
 from stance.records import LABELS, Annotation
 
 RESAMPLES = 2000
+BREAKDOWNS = ("genre", "actor", "source", "article_id", "date", "group")
+"""Fields of a statement by whose values figures can be given."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,8 @@ class Evaluation:
 
     model: Scores
     baselines: list[Scores]
+    parts: list[Scores] = field(default_factory=list)
+    """The model's figures on the items of each value of a field, most items first."""
 
     def to_json(self) -> dict[str, Any]:
         """All figures as plain values."""
@@ -80,6 +85,7 @@ def evaluate(
     *,
     train: Sequence[Annotation] = (),
     train_name: str = "",
+    by: str | None = None,
     seed: int = 13,
 ) -> Evaluation:
     """Compare a classifier and the baselines with gold labels.
@@ -90,13 +96,17 @@ def evaluate(
         train: what the baselines learn from; empty: out of fold from the gold itself, and
             no baselines where that holds too few items or articles.
         train_name: what `train` is called in the result.
+        by: a field of `BREAKDOWNS`; the model's figures are also given for each of its values.
         seed: of the bootstrap and the folds.
 
     Raises:
         DataError: there are no items.
+        UsageError: there is no such field to break down by.
     """
     if not gold:
         raise DataError("no gold items to evaluate on")
+    if by is not None and by not in BREAKDOWNS:
+        raise UsageError(f"cannot break down by {by!r}; choose one of {', '.join(BREAKDOWNS)}")
     labels = np.array([item.stance.position for item in gold], dtype=np.int64)
     predictions = classifier.predict(item.statement for item in gold)
     answers = np.array([p.stance.position for p in predictions], dtype=np.int64)
@@ -109,7 +119,13 @@ def evaluate(
         rivals.append(score(name, labels, rival, trained_on=train_name or "gold, out of fold", seed=seed))
     learnt = ", ".join(Path(source.path).name for source in _training_sources(classifier))
     model = score(classifier.name, labels, answers, trained_on=learnt or "unknown", seed=seed)
-    return Evaluation(model, rivals)
+    parts = []
+    if by is not None:
+        values = np.array([getattr(item.statement, by) or "(none)" for item in gold])
+        for value, _ in Counter(values.tolist()).most_common():
+            here = values == value
+            parts.append(score(value, labels[here], answers[here], seed=seed))
+    return Evaluation(model, rivals, parts)
 
 
 def score(name: str, gold: Indices, answers: Indices, *, trained_on: str = "", seed: int = 13) -> Scores:

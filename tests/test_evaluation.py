@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precisio
 from stance import baselines
 from stance.calibration import fit_temperature, probabilities
 from stance.classifier import StanceClassifier
-from stance.errors import DataError
+from stance.errors import DataError, UsageError
 from stance.evaluation import evaluate, score
 from stance.records import LABELS, Annotation, Stance, Statement
 
@@ -199,3 +199,22 @@ def test_baselines_of_the_annotated_articles_do_not_warn(tiny: StanceClassifier)
     source = Source(Path("data/annotations/articles/annotations.jsonl"), corpus=Path("data/articles"))
     gold = adjudicate(read_annotations(source).annotations).annotations
     assert [s.n_items for s in evaluate(tiny, gold).baselines] == [84, 84]
+
+
+def test_figures_of_the_parts_are_those_of_the_parts_alone(tiny: StanceClassifier) -> None:
+    words = {"send": Stance.SUPPORTIVE, "stop": Stance.OPPOSED, "weather": Stance.OPPOSED}
+    gold = [
+        Annotation(Statement(text=f"{word} aid", genre=genre), stance)
+        for genre, count in (("news", 3), ("post", 2))
+        for word, stance in words.items()
+        for _ in range(count)
+    ]
+    parts = evaluate(tiny, gold, by="genre").parts
+    assert [(part.name, part.n_items) for part in parts] == [("news", 9), ("post", 6)]
+    alone = evaluate(tiny, [item for item in gold if item.statement.genre == "post"]).model
+    assert (parts[1].macro_f1, parts[1].confusion) == (alone.macro_f1, alone.confusion)
+
+
+def test_an_unknown_part_is_refused_with_those_there_are(tiny: StanceClassifier) -> None:
+    with pytest.raises(UsageError, match="genre, actor"):
+        evaluate(tiny, [Annotation(Statement(text="send"), Stance.SUPPORTIVE)], by="party")
