@@ -125,21 +125,27 @@ def encoder_path(name: str) -> str:
 def load_encoder(config: EncoderConfig) -> tuple[PreTrainedTokenizerFast, PreTrainedModel]:
     """The tokenizer and the encoder with a fresh classification head of four outputs.
 
+    A checkpoint that `train` wrote keeps its head, so that training goes on from it.
+
     Raises:
         UsageError: there is no such encoder, or it has no such layers.
     """
     path = encoder_path(config.name)
     try:
         settings = AutoConfig.from_pretrained(path, revision=config.revision)
+        of_encoder = settings.encoder if isinstance(settings, MeanPoolingConfig) else settings
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
-            if hasattr(settings, name):
-                setattr(settings, name, config.dropout)
+            if hasattr(of_encoder, name):
+                setattr(of_encoder, name, config.dropout)
         tokenizer = AutoTokenizer.from_pretrained(path, revision=config.revision)
-        encoder = AutoModel.from_pretrained(
-            path, revision=config.revision, config=settings, dtype=torch.float32
+        # a checkpoint of ours goes on with the head that it has
+        kind = MeanPoolingClassifier if isinstance(settings, MeanPoolingConfig) else AutoModel
+        loaded = kind.from_pretrained(
+            path, revision=config.revision or "main", config=settings, dtype=torch.float32
         )
     except (OSError, ValueError) as error:
         raise UsageError(f"encoder.name: cannot load {config.name!r}: {error}") from error
+    encoder = loaded.encoder if isinstance(loaded, MeanPoolingClassifier) else loaded
     if config.layers is not None:
         _keep_layers(encoder, config.layers)
     model = MeanPoolingClassifier(
@@ -152,6 +158,8 @@ def load_encoder(config: EncoderConfig) -> tuple[PreTrainedTokenizerFast, PreTra
         )
     )
     model.encoder = without_pooler(encoder)
+    if isinstance(loaded, MeanPoolingClassifier):
+        model.classifier = loaded.classifier
     if config.freeze_embeddings:
         model.get_input_embeddings().weight.requires_grad_(False)
     if not isinstance(tokenizer, PreTrainedTokenizerFast):

@@ -98,7 +98,7 @@ def test_a_model_and_both_baselines_are_compared_on_the_same_items(tiny: StanceC
 
 def test_the_figures_are_these_and_no_calibration_error_is_among_them(tiny: StanceClassifier) -> None:
     content = evaluate(tiny, gold_items(6)).to_json()
-    assert set(content) == {"model", "baselines"}
+    assert set(content) == {"model", "baselines", "parts"}
     assert set(content["model"]) == {
         "name",
         "trained_on",

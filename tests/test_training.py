@@ -158,7 +158,15 @@ def test_kept_layers_are_the_encoders_own_in_the_given_order() -> None:
     _, part = load_encoder(load_config(SMOKE, ["encoder.layers=[1, 4]"]).encoder)
     weight = "encoder.encoder.layer.{}.output.dense.weight"
     assert torch.equal(part.state_dict()[weight.format(1)], whole.state_dict()[weight.format(4)])
-    assert part.config.num_hidden_layers == 2
+    assert part.config.encoder.num_hidden_layers == 2
+
+
+def test_training_goes_on_from_a_checkpoint_with_its_head(run: Run) -> None:
+    _, model = load_encoder(
+        load_config(SMOKE, [f"encoder.name={run.training.checkpoint}", "encoder.layers=null"]).encoder
+    )
+    kept = AutoModelForSequenceClassification.from_pretrained(run.training.checkpoint).state_dict()
+    assert all(torch.equal(kept[name], value) for name, value in model.state_dict().items())
 
 
 def test_metric_of_the_library_equals_sklearn() -> None:
