@@ -27,6 +27,7 @@ STATEMENTS = {
     "natural": (4994, {"id", "text", "actor", "register", "stance"}),
     "messy": (800, {"id", "text", "actor", "register", "stance"}),
     "contrast": (420, {"id", "text", "context", "actor", "register", "group", "stance"}),
+    "indirect": (420, {"id", "text", "context", "actor", "register", "group", "stance"}),
     "hard": (1800, {"id", "text", "actor", "register", "group", "tags", "stance"}),
 }
 """Number of rows and keys of each file of training statements."""
@@ -159,7 +160,7 @@ def test_ids_are_unique_over_all_files() -> None:
     assert [name for name, count in counts.items() if count > 1] == []
 
 
-@pytest.mark.parametrize("name", ["contrast", "hard"])
+@pytest.mark.parametrize("name", ["contrast", "indirect", "hard"])
 def test_contrast_groups_hold_different_labels(name: str) -> None:
     groups: dict[str, set[str]] = {}
     for row in statements(name):
