@@ -49,6 +49,11 @@ _SMOOTHING = (0.3, 0.5, 0.7)
 _LARGEST = 255
 _TINY = 1e-8
 _DAMPING = 0.01
+_EXACT_CHANNELS = 16
+_EXACT_FROM = 256
+"""Channels that a product must have for some of them to be left in fp32."""
+_EXACT_GAIN = 0.6
+"""Share of the squared error that may be left for that to be worth its time."""
 _CALIBRATION_TEXTS = 200
 _ROWS_A_TEXT = 16
 _PLANNING_ROWS = 800
@@ -242,10 +247,20 @@ def sample_activations(
 
 @dataclass(frozen=True)
 class _Plan:
-    """How the input of matrix products becomes uint8: divided by a factor a channel, around a zero point."""
+    """How the input of matrix products becomes uint8.
 
-    smoothing: NDArray[np.float32] | None
+    Each channel is multiplied by ``factors``, which the weights take over, and rounded
+    around ``zero_point``. The channels in ``exact`` have the factor 0 and stay in fp32.
+    """
+
+    factors: NDArray[np.float32]
     zero_point: int
+    exact: NDArray[np.int64]
+
+    def weights(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The matrix without the exact channels, times what the input was divided by."""
+        inverse = np.divide(1, self.factors, out=np.zeros_like(self.factors), where=self.factors > 0)
+        return np.asarray(matrix * inverse[:, None])
 
 
 def _plan(rows: NDArray[np.float32], matrix: NDArray[np.float32]) -> _Plan:
@@ -254,26 +269,43 @@ def _plan(rows: NDArray[np.float32], matrix: NDArray[np.float32]) -> _Plan:
     Channels with outliers waste the range of a row; dividing them by a factor that the
     weights take over evens that out (SmoothQuant, Xiao et al. 2022,
     https://arxiv.org/abs/2211.10438). After a GELU nearly all values are positive: a zero
-    point near the end of the range leaves more of it to them.
+    point near the end of the range leaves more of it to them. Where a few channels do
+    most of the harm, they are left in fp32 (LLM.int8(), Dettmers et al. 2022,
+    https://arxiv.org/abs/2208.07339).
     """
     rows = rows[:_PLANNING_ROWS]
-    exact = rows @ matrix
-    outliers = np.maximum(np.abs(rows).max(axis=0), 1e-4)
+    product = rows @ matrix
+    largest = np.maximum(np.abs(rows).max(axis=0), 1e-4)
     taken_over = np.maximum(np.abs(matrix).max(axis=1), 1e-4)
-    factors = [(outliers**a / taken_over ** (1 - a)).astype(np.float32) for a in _SMOOTHING]
-    plans = [_Plan(factor, zero) for factor in (None, *factors) for zero in (_ZERO_POINT, *_LOW_ZERO_POINTS)]
-    return min(plans, key=lambda plan: float(np.square(_int8_product(rows, matrix, plan) - exact).sum()))
+    factors = [(taken_over ** (1 - a) / largest**a).astype(np.float32) for a in _SMOOTHING]
+    factors.append(np.ones(len(matrix), dtype=np.float32))
+
+    def best(exact: NDArray[np.int64]) -> tuple[float, _Plan]:
+        plans = []
+        for factor in factors:
+            masked = factor.copy()
+            masked[exact] = 0
+            plans += [_Plan(masked, zero, exact) for zero in (_ZERO_POINT, *_LOW_ZERO_POINTS)]
+        errors = [float(np.square(_int8_product(rows, matrix, p) - product).sum()) for p in plans]
+        return min(errors), plans[int(np.argmin(errors))]
+
+    error, plan = best(np.array([], dtype=np.int64))
+    if len(matrix) >= _EXACT_FROM:
+        error_with, plan_with = best(np.sort(np.argsort(-largest)[:_EXACT_CHANNELS]))
+        if error_with < _EXACT_GAIN * error:
+            return plan_with
+    return plan
 
 
 def _int8_product(rows: NDArray[np.float32], matrix: NDArray[np.float32], plan: _Plan) -> NDArray[np.float32]:
-    factors = np.ones(len(matrix), dtype=np.float32) if plan.smoothing is None else plan.smoothing
-    rows, matrix = rows / factors, matrix * factors[:, None]
+    kept = rows[:, plan.exact] @ matrix[plan.exact]
+    rows, matrix = rows * plan.factors, plan.weights(matrix)
     above, below = _LARGEST - plan.zero_point, plan.zero_point
     bounds = (rows.max(axis=1) / above, -rows.min(axis=1) / below, np.full(len(rows), _TINY))
     steps = np.max(bounds, axis=0)[:, None]
     scale = _weight_scale(matrix)
     product = (np.round(rows / steps) @ np.round(matrix / scale)) * steps * scale
-    return np.asarray(product, dtype=np.float32)
+    return np.asarray(product + kept, dtype=np.float32)
 
 
 def _weight_scale(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -405,13 +437,12 @@ def _quantised_product(
     plan: _Plan,
     new: _Initializers,
 ) -> list[onnx.NodeProto]:
-    if plan.smoothing is not None:
-        matrix, rows = matrix * plan.smoothing[:, None], rows / plan.smoothing
+    kept = matrix[plan.exact]
+    matrix, rows = plan.weights(matrix), rows * plan.factors
     scale = _weight_scale(matrix)
     source, name, output = node.input[0], node.input[1], node.output[0]
     integers = new.add(f"{name}_uint8", (_rounded(matrix, rows, scale) + _ZERO_POINT).astype(np.uint8))
-    scales = new.add(f"{name}_scale", scale)
-    result = f"{output}_unbiased" if len(node.input) > 2 else output
+    terms = [f"{output}_by_row_and_column"]
     nodes = [
         helper.make_node(
             "MatMulInteger",
@@ -420,20 +451,33 @@ def _quantised_product(
         ),
         helper.make_node("Cast", [f"{output}_int32"], [f"{output}_float"], to=TensorProto.FLOAT),
         helper.make_node("Mul", [f"{output}_float", f"{source}_row_scale"], [f"{output}_by_row"]),
-        helper.make_node("Mul", [f"{output}_by_row", scales], [result]),
+        helper.make_node("Mul", [f"{output}_by_row", new.add(f"{name}_scale", scale)], terms[:1]),
     ]
-    if len(node.input) > 2:
-        nodes.append(helper.make_node("Add", [result, node.input[2]], [output]))
+    if len(plan.exact):
+        terms.append(f"{output}_exact")
+        nodes.append(
+            helper.make_node("MatMul", [f"{source}_exact", new.add(f"{name}_exact", kept)], terms[-1:])
+        )
+    terms += node.input[2:]
+    total = terms[0]
+    for i, term in enumerate(terms[1:], 1):
+        sums = output if i == len(terms) - 1 else f"{output}_sum_{i}"
+        nodes.append(helper.make_node("Add", [total, term], [sums]))
+        total = sums
+    nodes[-1].output[0] = output
     return nodes
 
 
 def _quantised_rows(source: str, plan: _Plan, new: _Initializers) -> list[onnx.NodeProto]:
     """Each row as uint8 around the plan's zero point, in steps that just hold its extremes."""
     nodes, smooth = [], source
-    if plan.smoothing is not None:
+    if (plan.factors != 1).any():
         smooth = f"{source}_smooth"
-        factors = new.add(f"{source}_smoothing", (1 / plan.smoothing).astype(np.float32))
+        factors = new.add(f"{source}_factors", plan.factors)
         nodes.append(helper.make_node("Mul", [source, factors], [smooth]))
+    if len(plan.exact):
+        channels = new.add(f"{source}_exact_channels", plan.exact)
+        nodes.append(helper.make_node("Gather", [source, channels], [f"{source}_exact"], axis=-1))
     zero = plan.zero_point
     last = new.add("last_axis", np.array([-1], dtype=np.int64))
     tiny = new.add("tiny", np.array(_TINY, dtype=np.float32))
