@@ -11,10 +11,12 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline, make_union
 
+from stance.errors import DataError
 from stance.folds import fold_count, grouped_folds
 from stance.records import LABELS, Annotation, Statement
 
-BASELINES = ("majority", "TF-IDF + LR")
+NGRAMS = "TF-IDF + LR"
+BASELINES = ("majority", NGRAMS)
 _FOLDS = 5
 _FEW = 20
 """Below so many training items no n-gram is left out as rare."""
@@ -62,29 +64,38 @@ def ngram_probabilities(
     """Probabilities that TF-IDF + LR gives, shape (statements, labels).
 
     A statement that stands in `train` is answered by a model of the other folds of it.
+
+    Raises:
+        DataError: `train` cannot be parted into folds.
     """
     texts, labels = list(map(_text, train)), _labels(train)
-    held_out = np.zeros((len(train), len(LABELS)))
-    groups = _groups(train)
+    first = {text: i for i, text in reversed(list(enumerate(texts)))}
+    # copies of one text stand in one fold, wherever they come from
+    groups = [
+        item if item else f"text {first[text]}" for item, text in zip(_shared(train), texts, strict=True)
+    ]
     n_folds = fold_count(labels.tolist(), groups, most=_FOLDS)
+    if n_folds < 2:
+        raise DataError("n-grams need labelled statements of several articles and labels to learn from")
+    held_out = np.zeros((len(train), len(LABELS)))
     for kept, held in grouped_folds(labels.tolist(), groups, n_folds=n_folds, seed=seed):
         learnt, asked = [texts[i] for i in kept], [texts[i] for i in held]
         held_out[held] = _fit_probabilities(learnt, labels[kept], asked)
-    position = {text: i for i, text in enumerate(texts)}
     wanted = [_words(statement) for statement in statements]
     result = np.zeros((len(statements), len(LABELS)))
-    unseen = [i for i, text in enumerate(wanted) if text not in position]
+    unseen = [i for i, text in enumerate(wanted) if text not in first]
     if unseen:
         result[unseen] = _fit_probabilities(texts, labels, [wanted[i] for i in unseen])
-    seen = [i for i, text in enumerate(wanted) if text in position]
-    result[seen] = held_out[[position[wanted[i]] for i in seen]]
+    seen = [i for i, text in enumerate(wanted) if text in first]
+    result[seen] = held_out[[first[wanted[i]] for i in seen]]
     return result
 
 
 def _fit_probabilities(
     texts: Sequence[str], labels: NDArray[np.int64], asked: Sequence[str]
 ) -> NDArray[np.float64]:
-    model = build("TF-IDF + LR", len(texts)).fit(texts, labels)
+    kind = NGRAMS if len(set(labels)) > 1 else "majority"
+    model = build(kind, len(texts)).fit(texts, labels)
     given = np.zeros((len(asked), len(LABELS)))
     given[:, model.classes_] = model.predict_proba(asked)
     return given
@@ -99,7 +110,11 @@ def _fit_predict(
 
 
 def _groups(gold: Sequence[Annotation]) -> list[str]:
-    return [a.statement.article_id or a.statement.group or f"item {i}" for i, a in enumerate(gold)]
+    return [group or f"item {i}" for i, group in enumerate(_shared(gold))]
+
+
+def _shared(gold: Sequence[Annotation]) -> list[str]:
+    return [a.statement.article_id or a.statement.group for a in gold]
 
 
 def _text(item: Annotation) -> str:
@@ -107,7 +122,7 @@ def _text(item: Annotation) -> str:
 
 
 def _words(statement: Statement) -> str:
-    return f"{statement.text} {statement.context}".strip()
+    return " ".join(f"{statement.text} {statement.context}".split())
 
 
 def _labels(items: Sequence[Annotation]) -> NDArray[np.int64]:

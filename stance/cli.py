@@ -206,12 +206,16 @@ def teach(
             else:
                 statements.append(item)
     readings = [_read(path, None) for path in ngram_data or []]
+    settled = [adjudicate(reading.annotations) for reading in readings]
     count = teaching.teach(
         [StanceClassifier.load(name, threads=threads) for name in model or []],
         statements,
         output,
-        ngram_data=[a for reading in readings for a in adjudicate(reading.annotations).annotations],
+        ngram_data=[a for part in settled for a in part.annotations],
     )
+    ties = sum(len(part.ties) for part in settled)
+    if ties:
+        _note(f"{ties} items of --ngram-data left out: their annotators are tied")
     _note(f"soft labels of {count} statements written to {output}")
     faults += [fault for reading in readings for fault in reading.faults]
     if faults:
@@ -528,6 +532,8 @@ def _print_evaluation(result: Evaluation) -> None:
             ["", "items", "macro-F1", "accuracy"],
             [[s.name, str(s.n_items), str(s.macro_f1), str(s.accuracy)] for s in result.parts[:30]],
         )
+        if len(result.parts) > 30:
+            _note(f"… and {len(result.parts) - 30} more parts; --json writes all")
     _print_table(
         f"{result.model.name}: gold (rows) by answer (columns)",
         ["", *_labels()],

@@ -54,7 +54,8 @@ class DataConfig(_Section):
     validation_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
     ties: Literal["drop", "share"] = Field(
         default="drop",
-        description="items whose annotators are tied: leave out and list, or train on their shares",
+        description="items whose annotators are tied: leave out and list, or train on their shares"
+        " (those that the split holds out are left out)",
     )
     near_duplicate: Annotated[float, Field(gt=0, le=0.95)] = Field(
         default=0.7, description="Jaccard similarity of word 3-shingles from which texts stay together"

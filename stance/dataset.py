@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from stance.agreement import adjudicate, item_key
+from stance.agreement import adjudicate
 from stance.annotations import Source, read_annotations
 from stance.config import DataConfig, SourceConfig
 from stance.errors import DataError, Fault
@@ -25,6 +25,8 @@ _SHINGLE = 3
 _PERMUTATIONS = 128
 
 
+Place = tuple[str, int | None]
+"""File and line of an annotation."""
 Shares = NDArray[np.float32]
 """How much of each label an item has, shape (items, labels), rows summing to 1."""
 
@@ -34,18 +36,18 @@ class Gold:
     """One label an item for training and validation, and the rows left out.
 
     ``votes`` holds the shares of the labels of items whose annotators are tied, under
-    their `item_key`; such an item stands in ``train`` with the first of its labels.
+    their file and line; such an item stands in ``train`` with the first of its labels.
     """
 
     train: list[Annotation]
     validation: list[Annotation]
     faults: list[Fault]
-    votes: Mapping[tuple[str, str], Shares] = field(default_factory=dict)
+    votes: Mapping[Place, Shares] = field(default_factory=dict)
 
     def targets(self) -> Shares:
         """Shares of the labels of ``train``: all of its label, or the votes where annotators are tied."""
         own = one_hot(self.train)
-        return np.stack([self.votes.get(item_key(a), row) for a, row in zip(self.train, own, strict=True)])
+        return np.stack([self.votes.get(_place(a), row) for a, row in zip(self.train, own, strict=True)])
 
     def to_datasets(self) -> DatasetDict:
         """The splits with the columns of `Statement`, ``stance`` and ``label`` (its index)."""
@@ -69,8 +71,8 @@ def load_gold(config: DataConfig, *, seed: int) -> Gold:
         train, validation = split(
             train, fraction=config.validation_fraction, seed=seed, threshold=config.near_duplicate
         )
-        # what annotators could not agree on measures nothing
-        validation = [item for item in validation if item_key(item) not in votes]
+        # what annotators could not agree on measures nothing, and on this side it may not teach
+        validation = [item for item in validation if _place(item) not in votes]
     if not train or not validation:
         raise DataError(f"{len(train)} statements to train on, {len(validation)} to validate on: need both")
     return Gold(train, validation, faults, votes)
@@ -78,9 +80,9 @@ def load_gold(config: DataConfig, *, seed: int) -> Gold:
 
 def _gather(
     sources: Sequence[SourceConfig], faults: list[Fault], seed: int, *, share_ties: bool
-) -> tuple[list[Annotation], dict[tuple[str, str], Shares]]:
+) -> tuple[list[Annotation], dict[Place, Shares]]:
     gold: list[Annotation] = []
-    votes: dict[tuple[str, str], Shares] = {}
+    votes: dict[Place, Shares] = {}
     for config in sources:
         reading = read_annotations(Source.from_config(config))
         faults.extend(reading.faults)
@@ -89,7 +91,7 @@ def _gather(
         for tie in settled.ties:
             if share_ties:
                 counts = np.bincount([a.stance.position for a in tie], minlength=len(LABELS))
-                votes[item_key(tie[0])] = (counts / counts.sum()).astype(np.float32)
+                votes[_place(tie[0])] = (counts / counts.sum()).astype(np.float32)
                 items.append(tie[0])
             else:
                 listed = ", ".join(f"{a.annotator or '?'}: {a.stance}" for a in tie)
@@ -99,6 +101,10 @@ def _gather(
             items = [items[i] for i in sorted(chosen)]
         gold.extend(items)
     return gold, votes
+
+
+def _place(item: Annotation) -> Place:
+    return (item.file, item.line)
 
 
 def one_hot(items: Sequence[Annotation]) -> Shares:

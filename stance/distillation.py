@@ -27,6 +27,8 @@ from stance.tables import whole_file
 
 KEY = "sha256"
 TEACHERS = b"teachers"
+_ROUNDING = 0.01
+"""By how much shares in half precision may miss their sum."""
 
 
 @dataclass(frozen=True)
@@ -76,21 +78,26 @@ def read_soft_labels(path: str | Path) -> dict[bytes, NDArray[np.float32]]:
     try:
         table = pq.read_table(path)
         keys = table.column(KEY).to_pylist()
-        shares = np.stack([table.column(label.value).to_numpy() for label in LABELS], axis=1)
+        columns = [table.column(label.value).to_numpy().astype(np.float32) for label in LABELS]
     except OSError as error:
         raise UsageError(f"cannot read the soft labels {path}: {error}") from error
-    except (pa.ArrowInvalid, KeyError) as error:
+    except (pa.ArrowInvalid, KeyError, ValueError) as error:
         raise DataError(f"{path}: no file of soft labels: {error}") from error
-    return dict(zip(keys, shares.astype(np.float32), strict=True))
+    shares = np.stack(columns, axis=1)
+    wrong = np.flatnonzero(~(np.abs(shares.sum(axis=1) - 1) < _ROUNDING))
+    if len(wrong):
+        raise DataError(f"{path}: row {wrong[0]}: the shares of the labels do not sum to 1")
+    return dict(zip(keys, shares, strict=True))
 
 
-def lessons(gold: Gold, config: DistillationConfig | None, faults: list[Fault]) -> Lessons:
+def lessons(gold: Gold, config: DistillationConfig | None, faults: list[Fault], *, seed: int = 0) -> Lessons:
     """What `gold` teaches, mixed with a teacher's soft labels and with unlabelled statements that have some.
 
     Args:
         gold: labelled statements; those without a soft label keep their own alone.
         config: of the distillation; without one the gold labels teach alone.
         faults: rows that could not be used are appended.
+        seed: of the samples of unlabelled statements.
 
     Raises:
         UsageError: a file is not there.
@@ -101,11 +108,26 @@ def lessons(gold: Gold, config: DistillationConfig | None, faults: list[Fault]) 
         return Lessons(statements, targets)
     soft = read_soft_labels(config.soft_labels)
     mixed = [_mix(s, own, soft, config.weight) for s, own in zip(statements, targets, strict=True)]
-    held = {statement_key(item.statement) for item in [*gold.train, *gold.validation]}
-    more = [s for s in _statements(config.unlabelled, faults) if statement_key(s) in soft.keys() - held]
+    learnt = {statement_key(statement) for statement in statements}
+    measured = {_words(part) for item in gold.validation for part in _parts(item.statement)}
+    more = {
+        key: s
+        for s in _statements(config.unlabelled, faults, seed=seed)
+        if (key := statement_key(s)) in soft and key not in learnt
+        # a statement that stands beside a held out one would tell of it
+        if measured.isdisjoint(_words(part) for part in _parts(s))
+    }
     if not more and not any(statement_key(s) in soft for s in statements):
         raise DataError(f"{config.soft_labels} has a soft label for none of the statements")
-    return Lessons([*statements, *more], np.stack([*mixed, *(soft[statement_key(s)] for s in more)]))
+    return Lessons([*statements, *more.values()], np.stack([*mixed, *(soft[key] for key in more)]))
+
+
+def _parts(statement: Statement) -> list[str]:
+    return [part for part in (statement.text, statement.context) if part]
+
+
+def _words(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _mix(
@@ -115,12 +137,14 @@ def _mix(
     return own if taught is None else (weight * taught + (1 - weight) * own).astype(np.float32)
 
 
-def _statements(sources: Sequence[SourceConfig], faults: list[Fault]) -> list[Statement]:
-    found = []
+def _statements(sources: Sequence[SourceConfig], faults: list[Fault], *, seed: int) -> list[Statement]:
+    found: list[Statement] = []
     for source in sources:
-        for item in read_statements(Source.from_config(source)):
-            if isinstance(item, Fault):
-                faults.append(item)
-            else:
-                found.append(item)
+        items = list(read_statements(Source.from_config(source)))
+        faults.extend(item for item in items if isinstance(item, Fault))
+        statements = [item for item in items if isinstance(item, Statement)]
+        if source.sample is not None and source.sample < len(statements):
+            chosen = np.random.default_rng(seed).choice(len(statements), source.sample, replace=False)
+            statements = [statements[i] for i in sorted(chosen)]
+        found.extend(statements)
     return found

@@ -26,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer
-from transformers import AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer
 
 from stance.bundle import read_manifest, write_bundle
 from stance.calibration import fit_temperature, probabilities
@@ -35,7 +35,7 @@ from stance.config import Config
 from stance.errors import ExportError, UsageError
 from stance.inputs import Encoded, bare, batch_arrays, encode
 from stance.metrics import macro_f1
-from stance.modeling import MeanPoolingClassifier
+from stance.modeling import MeanPoolingClassifier, MeanPoolingConfig
 from stance.records import LABELS, Annotation, Statement
 from stance.version import __version__
 
@@ -49,6 +49,7 @@ _SMOOTHING = (0.3, 0.5, 0.7)
 _LARGEST = 255
 _TINY = 1e-8
 _DAMPING = 0.01
+"""Share of the mean that is added to each channel's second moment; GPTQ's own choice."""
 _EXACT_CHANNELS = 16
 _EXACT_FROM = 256
 """Channels that a product must have for some of them to be left in fp32."""
@@ -56,7 +57,9 @@ _EXACT_GAIN = 0.6
 """Share of the squared error that may be left for that to be worth its time."""
 _CALIBRATION_TEXTS = 200
 _ROWS_A_TEXT = 16
+"""With the number of texts: about as many rows as the widest product of common encoders has channels."""
 _PLANNING_ROWS = 800
+"""Enough to rank the plans, which takes a product each."""
 _BLOCK = 128
 
 
@@ -93,7 +96,7 @@ def export(
     """Write the bundle of a checkpoint, unless its labels differ from the checkpoint's.
 
     Args:
-        checkpoint: a transformers folder.
+        checkpoint: a folder that `stance.training.train` wrote.
         directory: where the bundle is to be.
         config: of the training.
         validation: items held out from training, for parity and temperature.
@@ -169,6 +172,11 @@ def compare(reference: StanceClassifier, candidate: StanceClassifier, items: Seq
 def export_onnx(checkpoint: Path, path: Path, *, opset: int) -> None:
     """Write a checkpoint as an fp32 graph: int64 (batch, tokens) inputs, ``logits`` (batch, 4)."""
     try:
+        kind = AutoConfig.from_pretrained(checkpoint).model_type
+        if kind != MeanPoolingConfig.model_type:
+            raise UsageError(
+                f"{checkpoint} holds a model of the type {kind!r}; expected a checkpoint of 'stance train'"
+            )
         model: torch.nn.Module = MeanPoolingClassifier.from_pretrained(
             checkpoint, dtype=torch.float32, attn_implementation="eager"
         )
@@ -273,7 +281,7 @@ def _plan(rows: NDArray[np.float32], matrix: NDArray[np.float32]) -> _Plan:
     most of the harm, they are left in fp32 (LLM.int8(), Dettmers et al. 2022,
     https://arxiv.org/abs/2208.07339).
     """
-    rows = rows[:_PLANNING_ROWS]
+    rows = rows[:: max(len(rows) // _PLANNING_ROWS, 1)]
     product = rows @ matrix
     largest = np.maximum(np.abs(rows).max(axis=0), 1e-4)
     taken_over = np.maximum(np.abs(matrix).max(axis=1), 1e-4)
@@ -441,6 +449,8 @@ def _quantised_product(
     matrix, rows = plan.weights(matrix), rows * plan.factors
     scale = _weight_scale(matrix)
     source, name, output = node.input[0], node.input[1], node.output[0]
+    # a weight that two products share is rounded for each, because their inputs differ
+    name = f"{source}_{name}"
     integers = new.add(f"{name}_uint8", (_rounded(matrix, rows, scale) + _ZERO_POINT).astype(np.uint8))
     terms = [f"{output}_by_row_and_column"]
     nodes = [

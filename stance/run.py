@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,8 +28,9 @@ def train_and_export(config: Config, *, resume: bool = False, progress: bool = F
     """
     training = train(config, resume=resume, progress=progress)
     digest = hashlib.sha256()
-    for item in training.gold.train:
-        digest.update(f"{item.stance}\t{item.statement.text}\n".encode("utf-8", "replace"))
+    for statement, target in zip(training.lessons.statements, training.lessons.targets, strict=True):
+        row = [statement.text, statement.context, statement.actor, *(f"{share:.4f}" for share in target)]
+        digest.update(json.dumps(row).encode())
     exported = export(
         training.checkpoint,
         Path(config.output) / "bundle",

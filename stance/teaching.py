@@ -14,8 +14,6 @@ from stance.distillation import statement_key, write_soft_labels
 from stance.errors import DataError
 from stance.records import Annotation, Statement
 
-NGRAMS = "TF-IDF + LR"
-
 
 def teach(
     teachers: Sequence[StanceClassifier],
@@ -51,7 +49,7 @@ def teach(
     names = [teacher.name for teacher in teachers]
     if ngram_data:
         answers.append(baselines.ngram_probabilities(ngram_data, distinct, seed=seed))
-        names.append(NGRAMS)
+        names.append(baselines.NGRAMS)
     if not answers:
         raise DataError("no teacher: name a model, or labelled statements for n-grams")
     write_soft_labels(output, distinct, np.mean(answers, axis=0).astype(np.float32), teachers=names)

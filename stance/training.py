@@ -1,6 +1,6 @@
 """Config → checkpoint: fine-tunes an encoder on the transformers `Trainer`.
 
-The checkpoint is an ordinary transformers folder with ``id2label``; beside it stand the
+The checkpoint is a transformers folder with ``id2label`` (see `stance.modeling`); beside it stand the
 resolved config, the learning curve and the rows that were left out.
 """
 
@@ -51,6 +51,7 @@ class Training:
 
     checkpoint: Path
     gold: Gold
+    lessons: Lessons
     scores: dict[str, float]
     curve: list[dict[str, float]]
 
@@ -76,7 +77,7 @@ def train(config: Config, *, resume: bool = False, progress: bool = False) -> Tr
     output.mkdir(parents=True, exist_ok=True)
     gold = load_gold(config.data, seed=config.seed)
     (output / CONFIG_FILE).write_text(dump_config(config), encoding="utf-8")
-    lesson = lessons(gold, config.distillation, gold.faults)
+    lesson = lessons(gold, config.distillation, gold.faults, seed=config.seed)
     check = Lessons([item.statement for item in gold.validation], one_hot(gold.validation))
     _write_faults(output / FAULTS_FILE, gold.faults)
     if config.training.threads:
@@ -109,6 +110,7 @@ def train(config: Config, *, resume: bool = False, progress: bool = False) -> Tr
     return Training(
         checkpoint=checkpoint,
         gold=gold,
+        lessons=lesson,
         scores={k.removeprefix("eval_"): float(v) for k, v in scores.items() if "f1" in k or "accuracy" in k},
         curve=curve,
     )

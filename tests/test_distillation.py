@@ -68,6 +68,50 @@ def test_unlabelled_statements_with_a_soft_label_are_added_but_none_of_the_valid
     np.testing.assert_allclose(learnt.targets[1], SHARES[1], atol=1e-3)
 
 
+def test_a_statement_beside_a_held_out_one_is_not_learnt_from(tmp_path: Path) -> None:
+    table = tmp_path / "more.csv"
+    table.write_text("text,context\nThe weather.,Held  out.\n", encoding="utf-8")
+    path = tmp_path / "soft.parquet"
+    taught = [Statement(text="The weather.", context="Held out."), Statement(text="x")]
+    write_soft_labels(path, taught, SHARES, teachers=["one"])
+    config = DistillationConfig(soft_labels=str(path), unlabelled=[SourceConfig(path=str(table))])
+    for held, learnt in (("Held out.", ["x"]), ("Another.", ["x", "The weather."])):
+        found = lessons(Gold([_annotation("x")], [_annotation(held)], []), config, [])
+        assert [s.text for s in found.statements] == learnt
+
+
+def test_a_sample_of_the_unlabelled_is_taken_and_an_unknown_column_refused(tmp_path: Path) -> None:
+    table = tmp_path / "more.csv"
+    table.write_text("text\nSend aid.\nThe weather.\n", encoding="utf-8")
+    soft = str(_soft(tmp_path, "Send aid.", "The weather."))
+    one = DistillationConfig(soft_labels=soft, unlabelled=[SourceConfig(path=str(table), sample=1)])
+    gold = Gold([_annotation("x")], [_annotation("y")], [])
+    assert len(lessons(gold, one, []).statements) == 2
+    wrong = SourceConfig(path=str(table), columns={"contxt": "text"})
+    with pytest.raises(UsageError, match="no field 'contxt'"):
+        lessons(gold, DistillationConfig(soft_labels=soft, unlabelled=[wrong]), [])
+
+
+def test_soft_labels_that_are_no_shares_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "soft.parquet"
+    write_soft_labels(path, [Statement(text="x")], np.array([[np.nan, 0, 0, 1]], np.float32), teachers=["a"])
+    with pytest.raises(DataError, match="row 0"):
+        read_soft_labels(path)
+
+
+def test_a_label_of_another_file_is_not_taken_for_a_tie(tmp_path: Path) -> None:
+    two, one = tmp_path / "two.jsonl", tmp_path / "one.jsonl"
+    texts = [f"Number {i} of a long list of words." for i in range(30)]
+    two.write_text(
+        "".join(json.dumps({"text": t, "stance": "none", "second": "opposed"}) + "\n" for t in texts)
+    )
+    one.write_text("".join(json.dumps({"text": t, "stance": "supportive"}) + "\n" for t in texts))
+    sources = [SourceConfig(path=str(path)) for path in (two, one)]
+    gold = load_gold(DataConfig(train=sources, ties="share", near_duplicate=0.95), seed=1)
+    rows = {tuple(row) for row, item in zip(gold.targets(), gold.train, strict=True) if item.file == str(one)}
+    assert rows == {(1.0, 0.0, 0.0, 0.0)}
+
+
 def test_soft_labels_of_other_statements_are_refused(tmp_path: Path) -> None:
     config = DistillationConfig(soft_labels=str(_soft(tmp_path, "Send aid.")))
     with pytest.raises(DataError, match="none of the statements"):
@@ -148,3 +192,16 @@ def test_ngrams_answer_training_statements_out_of_fold() -> None:
     assert shares[0, Stance.SUPPORTIVE.position] > 0.8
     assert shares[1, Stance.OPPOSED.position] > 0.8
     np.testing.assert_allclose(shares.sum(axis=1), 1)
+
+
+def test_copies_of_a_text_do_not_answer_for_each_other() -> None:
+    words = {Stance.SUPPORTIVE: "send weapons now", Stance.OPPOSED: "stop paying them"}
+    train = [_annotation(f"{text} {i}", stance) for i in range(20) for stance, text in words.items()]
+    train += [_annotation("send weapons  now 99", Stance.OPPOSED)] * 5
+    shares = ngram_probabilities(train, [Statement(text="send weapons now 99")], seed=1)
+    assert shares[0, Stance.SUPPORTIVE.position] > 0.8
+
+
+def test_ngrams_without_two_labels_are_refused() -> None:
+    with pytest.raises(DataError, match="labels to learn from"):
+        ngram_probabilities([_annotation("send")], [Statement(text="send")], seed=1)

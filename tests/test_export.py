@@ -10,8 +10,19 @@ import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from transformers import BertConfig
 
-from stance.export import _int8_product, _Plan, _plan, _rounded, _weight_scale, quantise, sample_activations
+from stance.errors import UsageError
+from stance.export import (
+    _int8_product,
+    _Plan,
+    _plan,
+    _rounded,
+    _weight_scale,
+    export_onnx,
+    quantise,
+    sample_activations,
+)
 from stance.inputs import Encoded
 
 RNG = np.random.default_rng(5)
@@ -124,3 +135,34 @@ def test_samples_are_what_goes_into_the_products(tmp_path: Path) -> None:
     text = Encoded(ids=[4, 9], type_ids=[0, 0], n_tokens=2, truncated=False)
     rows = sample_activations(path, [text])["vectors"]
     assert sorted(rows[:, 0].tolist()) == sorted(table[[4, 9], 0].tolist())
+
+
+def test_a_weight_that_two_products_share_serves_both(tmp_path: Path) -> None:
+    model = _graph(_matrix(256))
+    other = RNG.normal(size=(50, 256)).astype(np.float32)
+    table = numpy_helper.to_array(model.graph.initializer[0]).copy()
+    table[::4, :8] *= 500
+    other[::4, 100:108] *= 500
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(table, "table"))
+    model.graph.initializer.append(numpy_helper.from_array(other, "other"))
+    model.graph.node.insert(0, helper.make_node("Gather", ["other", "input_ids"], ["others"]))
+    model.graph.node.append(helper.make_node("MatMul", ["others", "matrix"], ["second"]))
+    model.graph.output.append(
+        helper.make_tensor_value_info("second", TensorProto.FLOAT, ["batch", "tokens", 32])
+    )
+    path = tmp_path / "g.onnx"
+    onnx.save(model, path)
+    parts = np.arange(50).reshape(5, 10)
+    texts = [Encoded(ids=ids.tolist(), type_ids=[0] * 10, n_tokens=10, truncated=False) for ids in parts]
+    exact = ort.InferenceSession(str(path)).run(None, {"input_ids": parts})
+    small = quantise(model, sample_activations(path, texts)).SerializeToString()
+    for found, expected in zip(
+        ort.InferenceSession(small).run(None, {"input_ids": parts}), exact, strict=True
+    ):
+        assert _error(found, expected) < 0.02
+
+
+def test_a_checkpoint_of_another_kind_is_refused_by_its_type(tmp_path: Path) -> None:
+    BertConfig(num_hidden_layers=1).save_pretrained(tmp_path)
+    with pytest.raises(UsageError, match="'bert'"):
+        export_onnx(tmp_path, tmp_path / "g.onnx", opset=18)

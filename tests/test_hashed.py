@@ -64,6 +64,29 @@ def test_every_label_comes_back_whatever_the_white_space_and_the_ids(tmp_path: P
     assert [a.statement.id for a in result.annotations[::2]] == ["s0", "s1", "s2"]
 
 
+def test_one_text_in_two_contexts_is_told_apart_by_its_id(tmp_path: Path) -> None:
+    path = tmp_path / "labels.jsonl"
+    items = [
+        [Annotation(Statement(text="Yes.", id=name), stance)]
+        for name, stance in (("a", Stance.OPPOSED), ("b", Stance.NONE))
+    ]
+    write_hashed(path, items)
+    rows = [
+        {"id": "b", "text": "Yes.", "context": "Is it late?"},
+        {"id": "a", "text": "Yes.", "context": "Stop?"},
+    ]
+    result = resolve(path, [_texts(tmp_path, rows)])
+    assert [a.statement.context for a in result.annotations] == ["Stop?", "Is it late?"]
+
+
+def test_labels_of_annotators_without_a_name_are_all_kept_and_notes_are_not(tmp_path: Path) -> None:
+    path = tmp_path / "labels.jsonl"
+    statement = Statement(text="Yes.", actor="\ud800")
+    write_hashed(path, [[Annotation(statement, s, note="says yes") for s in (Stance.OPPOSED, Stance.NONE)]])
+    labels = json.loads(path.read_text(encoding="utf-8"))["labels"]
+    assert labels == {"first": {"stance": "opposed"}, "second": {"stance": "none"}}
+
+
 def test_a_text_that_differs_is_refused_and_a_missing_one_counted(tmp_path: Path, labels: Path) -> None:
     result = resolve(
         labels, [_texts(tmp_path, [{"id": "s0", "text": "One more shell."}, {"id": "x", "text": TEXTS[1]}])]

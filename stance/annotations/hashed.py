@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 _CARRIED = ("id", "source", "genre", "date", "actor")
 """Fields of a statement that a unit carries."""
-FIRST = "first"
-"""Name of an annotator whom the file of the labels does not name."""
 
 
 class Unit(BaseModel):
@@ -79,21 +77,23 @@ def resolve(path: Path, texts: Sequence[Source]) -> Resolution:
         UsageError: a file or its column of texts is not there.
     """
     faults: list[Fault] = []
-    by_sum: dict[str, Statement] = {}
+    by_sum: dict[str, list[Statement]] = {}
     by_id: dict[str, str] = {}
     for source in texts:
         for item in read_statements(source):
             if isinstance(item, Fault):
                 faults.append(item)
                 continue
-            by_sum.setdefault(text_sha256(item.text), item)
+            by_sum.setdefault(text_sha256(item.text), []).append(item)
             if item.id:
                 by_id.setdefault(item.id, str(source.path))
     annotations: list[Annotation] = []
     missing: Counter[str] = Counter()
     found = 0
     for line, unit in _units(path, faults):
-        statement = by_sum.get(unit.sha256)
+        statements = by_sum.get(unit.sha256, [])
+        # one text may stand in two contexts: then its id says which is meant
+        statement = next((s for s in statements if s.id == unit.id), statements[0] if statements else None)
         if statement is not None:
             found += 1
             annotations.extend(_annotations(unit, statement, str(path), line))
@@ -118,9 +118,7 @@ def _units(path: Path, faults: list[Fault]) -> Iterable[tuple[int, Unit]]:
 
 
 def _annotations(unit: Unit, statement: Statement, file: str, line: int) -> Iterable[Annotation]:
-    known = {
-        name: value for name in ("id", "source", "genre", "date", "actor") if (value := getattr(unit, name))
-    }
+    known = {name: value for name in _CARRIED if (value := getattr(unit, name))}
     statement = replace(statement, **known)
     for annotator, label in unit.labels.items():
         yield Annotation(
@@ -137,6 +135,9 @@ def _annotations(unit: Unit, statement: Statement, file: str, line: int) -> Iter
 def write_hashed(path: Path, items: Sequence[Sequence[Annotation]]) -> None:
     """Write the labels of items without their text, one item a line.
 
+    An annotator without a name is called by the place of the label: first, second, and so on.
+    Notes stay out, because they may quote the text.
+
     Args:
         path: the file, which appears only when it is whole.
         items: the annotations of each item together (see `stance.agreement.by_item`).
@@ -144,13 +145,18 @@ def write_hashed(path: Path, items: Sequence[Sequence[Annotation]]) -> None:
     with whole_file(path) as file:
         for annotations in items:
             statement = annotations[0].statement
+            labels: dict[str, Label] = {}
+            for i, a in enumerate(annotations):
+                name = a.annotator if a.annotator and a.annotator not in labels else _place(i)
+                labels[name] = Label(stance=a.stance, certainty=a.certainty)
             unit = Unit(
                 sha256=text_sha256(statement.text),
-                labels={
-                    a.annotator or FIRST: Label(stance=a.stance, certainty=a.certainty, note=a.note)
-                    for a in annotations
-                },
+                labels=labels,
                 **{name: getattr(statement, name) for name in _CARRIED},
             )
             row = unit.model_dump(mode="json", exclude_defaults=True)
-            file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
+            file.write((json.dumps(row, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
+
+
+def _place(i: int) -> str:
+    return ("first", "second", "third")[i] if i < 3 else f"annotator {i + 1}"

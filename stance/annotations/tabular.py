@@ -8,7 +8,7 @@ same row (``second``, ``second_certainty``), it becomes an annotation of its own
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from stance.errors import Fault, UsageError
@@ -28,9 +28,7 @@ def read_tabular(source: Source) -> Iterator[Annotation | Fault]:
     """Yield the annotations of a table, and a fault for each row that holds none."""
     path, kind = source.path, format_of(source.path, source.format)
     names = {name: source.columns.get(name, name) for name in (*COLUMNS, *_SECOND.values())}
-    unknown = sorted(set(source.columns) - set(names))
-    if unknown:
-        raise UsageError(f"{path}: columns: no field {unknown[0]!r}; fields: {', '.join(names)}")
+    _refuse_unknown(source, names)
     present = columns_of(path, kind)
     for name in dict.fromkeys(("text", "stance", *source.columns)):
         if names[name] not in present:
@@ -43,9 +41,14 @@ def read_tabular(source: Source) -> Iterator[Annotation | Fault]:
 
 
 def read_statements(source: Source) -> Iterator[Statement | Fault]:
-    """Yield the statements of a table, which needs no labels, and a fault for each row without text."""
+    """Yield the statements of a table, which needs no labels, and a fault for each row without text.
+
+    Raises:
+        UsageError: the file or a mapped column is not there.
+    """
     path, kind = source.path, format_of(source.path, source.format)
     names = {name: source.columns.get(name, name) for name in ("text", *STATEMENT_COLUMNS)}
+    _refuse_unknown(source, (*COLUMNS, *_SECOND.values()))
     present = columns_of(path, kind)
     for name in dict.fromkeys(("text", *(field for field in source.columns if field in names))):
         if names[name] not in present:
@@ -60,6 +63,12 @@ def read_statements(source: Source) -> Iterator[Statement | Fault]:
             yield Statement(**fields)
         else:
             yield Fault(str(path), row.line, names["text"], "empty; expected the words of a statement")
+
+
+def _refuse_unknown(source: Source, fields: Iterable[str]) -> None:
+    unknown = sorted(set(source.columns) - set(fields))
+    if unknown:
+        raise UsageError(f"{source.path}: columns: no field {unknown[0]!r}; fields: {', '.join(fields)}")
 
 
 def missing_column(path: str, column: str, present: list[str], *, field: str) -> str:
