@@ -78,7 +78,8 @@ def test_empty_file_misses_its_data(file: Path) -> None:
 def test_unknown_key_without_a_near_one_lists_the_known(file: Path) -> None:
     [fault] = faults_of(file, MINIMAL + "zzz: 1\n")
     assert fault == (
-        "config.yaml:4: zzz: unknown key; known keys: seed, output, data, inputs, encoder, training, distillation, export"
+        "config.yaml:4: zzz: unknown key; known keys: seed, output, data, inputs, encoder, training,"
+        " distillation, export"
     )
 
 
