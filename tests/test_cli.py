@@ -27,6 +27,9 @@ from stance.version import __version__
 STANDOFF = "data/annotations/articles/annotations.jsonl"
 CORPUS = ["--corpus", "data/articles"]
 COMMANDS = [
+    ("annotations", "hash"),
+    ("annotations", "resolve"),
+    ("teach",),
     ("predict",),
     ("train",),
     ("evaluate",),
