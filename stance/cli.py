@@ -170,9 +170,7 @@ def train(
         f" (fp32 {parity.macro_f1_fp32:.3f}); temperature {result.export.temperature:.2f}\n"
         f"checkpoint {result.training.checkpoint}\nbundle     {result.export.bundle}"
     )
-    if result.training.faults:
-        _print_faults(result.training.faults)
-        raise typer.Exit(1)
+    _fail_on(result.training.faults)
 
 
 @app.command()
@@ -218,9 +216,7 @@ def teach(
         _note(f"{ties} items of --ngram-data left out: their annotators are tied")
     _note(f"soft labels of {count} statements written to {output}")
     faults += [fault for reading in readings for fault in reading.faults]
-    if faults:
-        _print_faults(faults)
-        raise typer.Exit(1)
+    _fail_on(faults)
 
 
 @app.command()
@@ -278,9 +274,7 @@ def evaluate(
     if settled.ties:
         _note(f"{len(settled.ties)} items left out: their annotators are tied")
     faults = [fault for part in (reading, *learnt) for fault in part.faults]
-    if faults:
-        _print_faults(faults)
-        raise typer.Exit(1)
+    _fail_on(faults)
 
 
 @annotations_app.command("check")
@@ -305,9 +299,7 @@ def annotations_check(
             for name, count in annotators.items()
         ]
         _print_table(str(path), ["annotator", "labels", *_labels()], rows)
-    if faults:
-        _print_faults(faults)
-        raise typer.Exit(1)
+    _fail_on(faults)
 
 
 @annotations_app.command("convert")
@@ -333,9 +325,7 @@ def annotations_convert(
     _note(f"{len(chosen)} rows written to {output}")
     if settled.ties and not every:
         _note(f"{len(settled.ties)} items left out: their annotators are tied (see --every-annotator)")
-    if reading.faults:
-        _print_faults(reading.faults)
-        raise typer.Exit(1)
+    _fail_on(reading.faults)
 
 
 @annotations_app.command("hash")
@@ -353,9 +343,7 @@ def annotations_hash(
     write_hashed(output, items)
     _note(f"{len(items)} items written to {output}, without their texts")
     faults = [fault for reading in readings for fault in reading.faults]
-    if faults:
-        _print_faults(faults)
-        raise typer.Exit(1)
+    _fail_on(faults)
 
 
 @annotations_app.command("resolve")
@@ -382,9 +370,7 @@ def annotations_resolve(
             _note(f"  {count:6} {source or '(not named)'}")
         if len(result.missing) > 20:
             _note(f"  … and {len(result.missing) - 20} more sources")
-    if result.faults:
-        _print_faults(result.faults)
-        raise typer.Exit(1)
+    _fail_on(result.faults)
 
 
 @annotations_app.command("agreement")
@@ -400,9 +386,7 @@ def annotations_agreement(
     rows = [[p.first, p.second, str(p.n_items), f"{p.agreed:.3f}", f"{p.kappa:.3f}"] for p in pairs]
     _print_table("", ["annotator", "and", "items", "agreed", "Cohen's kappa"], rows)
     faults = [fault for reading in readings for fault in reading.faults]
-    if faults:
-        _print_faults(faults)
-        raise typer.Exit(1)
+    _fail_on(faults)
 
 
 @annotations_app.command("formats")
@@ -436,6 +420,13 @@ def _counts(stances: Iterator[Any]) -> list[str]:
 
 def _note(text: str) -> None:
     print(text, file=sys.stderr)
+
+
+def _fail_on(faults: list[Fault]) -> None:
+    """End with exit code 1, and say why, where rows could not be used."""
+    if faults:
+        _print_faults(faults)
+        raise typer.Exit(1)
 
 
 def _print_faults(faults: list[Fault], *, total: int | None = None, where: Path | None = None) -> None:

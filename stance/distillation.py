@@ -41,7 +41,7 @@ class Lessons:
 
 def statement_key(statement: Statement) -> bytes:
     """Checksum (32 bytes) of a statement's text and context, runs of white space made one space."""
-    words = " ".join(statement.text.split()) + "\n" + " ".join(statement.context.split())
+    words = _words(statement.text) + "\n" + _words(statement.context)
     return hashlib.sha256(words.encode("utf-8", "replace")).digest()
 
 

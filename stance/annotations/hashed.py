@@ -14,18 +14,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from stance.annotations.standoff import Label
+from stance.annotations.standoff import Label, labelled, read_units
 from stance.annotations.tabular import read_statements
 from stance.errors import Fault
 from stance.records import Annotation, Statement
-from stance.tables import read_rows, whole_file
+from stance.tables import whole_file
 
 if TYPE_CHECKING:
     from stance.annotations import Source
@@ -90,46 +90,24 @@ def resolve(path: Path, texts: Sequence[Source]) -> Resolution:
     annotations: list[Annotation] = []
     missing: Counter[str] = Counter()
     found = 0
-    for line, unit in _units(path, faults):
+    for row in read_units(path, Unit):
+        if isinstance(row, Fault):
+            faults.append(row)
+            continue
+        line, unit = row
         statements = by_sum.get(unit.sha256, [])
         # one text may stand in two contexts: then its id says which is meant
         statement = next((s for s in statements if s.id == unit.id), statements[0] if statements else None)
         if statement is not None:
             found += 1
-            annotations.extend(_annotations(unit, statement, str(path), line))
+            known = {name: value for name in _CARRIED if (value := getattr(unit, name))}
+            annotations.extend(labelled(replace(statement, **known), unit.labels, file=str(path), line=line))
         elif unit.id in by_id:
             problem = f"{by_id[unit.id]} has another text under the id {unit.id!r} than the annotated one"
             faults.append(Fault(str(path), line, "sha256", problem))
         else:
             missing[unit.source] += 1
     return Resolution(annotations, found, missing, faults)
-
-
-def _units(path: Path, faults: list[Fault]) -> Iterable[tuple[int, Unit]]:
-    for row in read_rows(path, "jsonl"):
-        if isinstance(row, Fault):
-            faults.append(row)
-            continue
-        try:
-            yield row.line, Unit.model_validate(row.cells)
-        except ValidationError as error:
-            first = error.errors()[0]
-            faults.append(Fault(str(path), row.line, ".".join(map(str, first["loc"])), first["msg"]))
-
-
-def _annotations(unit: Unit, statement: Statement, file: str, line: int) -> Iterable[Annotation]:
-    known = {name: value for name in _CARRIED if (value := getattr(unit, name))}
-    statement = replace(statement, **known)
-    for annotator, label in unit.labels.items():
-        yield Annotation(
-            statement,
-            label.stance,
-            annotator=annotator,
-            certainty=label.certainty,
-            note=label.note,
-            file=file,
-            line=line,
-        )
 
 
 def write_hashed(path: Path, items: Sequence[Sequence[Annotation]]) -> None:

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from stance.annotations import Source
 
 CORPUS_VARIABLE = "STANCE_CORPUS"
+Content = TypeVar("Content", bound=BaseModel)
 
 
 class Label(BaseModel):
@@ -74,15 +75,11 @@ def read_standoff(source: Source) -> Iterator[Annotation | Fault]:
     """
     file = str(source.path)
     units: list[tuple[int, Unit]] = []
-    for row in read_rows(source.path, "jsonl"):
-        if isinstance(row, Fault):
-            yield row
-            continue
-        try:
-            units.append((row.line, Unit.model_validate(row.cells)))
-        except ValidationError as error:
-            first = error.errors()[0]
-            yield Fault(file, row.line, ".".join(map(str, first["loc"])), first["msg"])
+    for item in read_units(source.path, Unit):
+        if isinstance(item, Fault):
+            yield item
+        else:
+            units.append(item)
     texts = _articles(source, [unit for _, unit in units])
     for line, unit in units:
         text = texts[unit.article]
@@ -91,17 +88,36 @@ def read_standoff(source: Source) -> Iterator[Annotation | Fault]:
             problem = f"{list(outside)} does not lie in {unit.article}, which has {len(text)} characters"
             yield Fault(file, line, "spans", problem)
             continue
-        statement = _statement(unit, text)
-        for annotator, label in unit.labels.items():
-            yield Annotation(
-                statement,
-                label.stance,
-                annotator=annotator,
-                certainty=label.certainty,
-                note=label.note,
-                file=file,
-                line=line,
-            )
+        yield from labelled(_statement(unit, text), unit.labels, file=file, line=line)
+
+
+def read_units(path: Path, kind: type[Content]) -> Iterator[tuple[int, Content] | Fault]:
+    """Yield the line and content of each row of a JSONL file, and a fault for each that is not of `kind`."""
+    for row in read_rows(path, "jsonl"):
+        if isinstance(row, Fault):
+            yield row
+            continue
+        try:
+            yield row.line, kind.model_validate(row.cells)
+        except ValidationError as error:
+            first = error.errors()[0]
+            yield Fault(str(path), row.line, ".".join(map(str, first["loc"])), first["msg"])
+
+
+def labelled(
+    statement: Statement, labels: Mapping[str, Label], *, file: str, line: int
+) -> Iterator[Annotation]:
+    """One annotation for each annotator's label of a statement."""
+    for annotator, label in labels.items():
+        yield Annotation(
+            statement,
+            label.stance,
+            annotator=annotator,
+            certainty=label.certainty,
+            note=label.note,
+            file=file,
+            line=line,
+        )
 
 
 def corpus_directory(source: Source) -> Path:

@@ -29,10 +29,7 @@ def read_tabular(source: Source) -> Iterator[Annotation | Fault]:
     path, kind = source.path, format_of(source.path, source.format)
     names = {name: source.columns.get(name, name) for name in (*COLUMNS, *_SECOND.values())}
     _refuse_unknown(source, names)
-    present = columns_of(path, kind)
-    for name in dict.fromkeys(("text", "stance", *source.columns)):
-        if names[name] not in present:
-            raise UsageError(missing_column(str(path), names[name], present, field=name))
+    _refuse_missing(source, names, ("text", "stance", *source.columns))
     for row in read_rows(path, kind):
         if isinstance(row, Fault):
             yield row
@@ -49,10 +46,7 @@ def read_statements(source: Source) -> Iterator[Statement | Fault]:
     path, kind = source.path, format_of(source.path, source.format)
     names = {name: source.columns.get(name, name) for name in ("text", *STATEMENT_COLUMNS)}
     _refuse_unknown(source, (*COLUMNS, *_SECOND.values()))
-    present = columns_of(path, kind)
-    for name in dict.fromkeys(("text", *(field for field in source.columns if field in names))):
-        if names[name] not in present:
-            raise UsageError(missing_column(str(path), names[name], present, field=name))
+    _refuse_missing(source, names, ("text", *(field for field in source.columns if field in names)))
     for row in read_rows(path, kind):
         if isinstance(row, Fault):
             yield row
@@ -69,6 +63,13 @@ def _refuse_unknown(source: Source, fields: Iterable[str]) -> None:
     unknown = sorted(set(source.columns) - set(fields))
     if unknown:
         raise UsageError(f"{source.path}: columns: no field {unknown[0]!r}; fields: {', '.join(fields)}")
+
+
+def _refuse_missing(source: Source, names: Mapping[str, str], needed: Iterable[str]) -> None:
+    present = columns_of(source.path, format_of(source.path, source.format))
+    for name in dict.fromkeys(needed):
+        if names[name] not in present:
+            raise UsageError(missing_column(str(source.path), names[name], present, field=name))
 
 
 def missing_column(path: str, column: str, present: list[str], *, field: str) -> str:
